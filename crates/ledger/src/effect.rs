@@ -169,9 +169,9 @@ impl Rejection {
     /// The SKU that failed, for the reasons that name one.
     pub const fn sku(self) -> Option<SkuId> {
         match self {
-            Rejection::UnknownSku(sku) | Rejection::BuyerLimit(sku) | Rejection::OutOfStock(sku) => {
-                Some(sku)
-            }
+            Rejection::UnknownSku(sku)
+            | Rejection::BuyerLimit(sku)
+            | Rejection::OutOfStock(sku) => Some(sku),
             Rejection::Stale | Rejection::ClockSkew | Rejection::LocationUnavailable => None,
         }
     }
@@ -258,6 +258,18 @@ pub enum DeadLetter {
 }
 
 impl DeadLetter {
+    /// Every code.
+    pub const ALL: [DeadLetter; 8] = [
+        DeadLetter::TooLarge,
+        DeadLetter::Invalid,
+        DeadLetter::Misrouted,
+        DeadLetter::Stale,
+        DeadLetter::ClockSkew,
+        DeadLetter::StockUnderflow,
+        DeadLetter::StockOverflow,
+        DeadLetter::TooMany,
+    ];
+
     /// The code in the contract.
     pub const fn code(self) -> &'static str {
         match self {

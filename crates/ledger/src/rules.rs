@@ -32,6 +32,25 @@ pub struct Rules {
     pub partitions: u32,
 }
 
+impl Rules {
+    /// Longest time that a rule may name, in milliseconds (over 3,000 years). Added to the largest
+    /// time of the contract it still fits where holds keep their times.
+    pub const MILLIS_MAX: u64 = 100_000_000_000_000;
+
+    /// Whether every time is within [`Rules::MILLIS_MAX`]; a ledger takes no others.
+    pub fn are_valid(&self) -> bool {
+        [
+            self.order_window_ms,
+            self.receipt_window_ms,
+            self.skew_ms,
+            self.hold_ttl_ms,
+            self.day_offset_ms,
+        ]
+        .iter()
+        .all(|time| *time <= Rules::MILLIS_MAX)
+    }
+}
+
 impl Default for Rules {
     fn default() -> Rules {
         Rules {

@@ -1,0 +1,197 @@
+//! A vector in pages of 16 KiB that grows without copying and freezes without stopping.
+//!
+//! Not a general collection: elements are plain old data, so that a snapshot of a page is its
+//! bytes. Freezing turns every page into a shared one, which moves a pointer; the first write to a
+//! shared page copies it, or takes it back if nobody shares it any more. Growth adds one page.
+//! Invariant: a frozen vector never changes, and no operation touches more than one page, but for
+//! freezing, which touches none.
+
+use crate::snapshot::{FrozenSection, RestoreError, Thaw};
+use bytemuck::Pod;
+use std::fmt;
+use std::sync::Arc;
+
+/// Bytes in a page.
+pub(crate) const PAGE_BYTES: usize = 16 * 1024;
+
+enum Page<T> {
+    /// Written in place.
+    Owned(Box<[T]>),
+    /// Perhaps still read by a snapshot; has to be copied, or taken back, before a write.
+    Shared(Arc<Box<[T]>>),
+}
+
+impl<T: Pod + Send + Sync> Page<T> {
+    fn zeroed() -> Page<T> {
+        Page::Owned(bytemuck::zeroed_slice_box(Paged::<T>::PER_PAGE))
+    }
+
+    #[inline]
+    fn read(&self) -> &[T] {
+        match self {
+            Page::Owned(page) => page,
+            Page::Shared(page) => page,
+        }
+    }
+
+    #[inline]
+    fn write(&mut self) -> &mut [T] {
+        if let Page::Shared(_) = self {
+            self.own();
+        }
+        match self {
+            Page::Owned(page) => page,
+            Page::Shared(_) => unreachable!("the page was owned a moment ago"),
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn own(&mut self) {
+        // An empty box does not allocate; it stands in while the page changes hands.
+        if let Page::Shared(page) = std::mem::replace(self, Page::Owned(Box::default())) {
+            let page = Arc::try_unwrap(page).unwrap_or_else(|page| Box::<[T]>::clone(&page));
+            *self = Page::Owned(page);
+        }
+    }
+
+    fn share(&mut self) -> Arc<Box<[T]>> {
+        match std::mem::replace(self, Page::Owned(Box::default())) {
+            Page::Owned(page) => *self = Page::Shared(Arc::new(page)),
+            shared @ Page::Shared(_) => *self = shared,
+        }
+        match self {
+            Page::Shared(page) => Arc::clone(page),
+            Page::Owned(_) => unreachable!("the page was shared a moment ago"),
+        }
+    }
+}
+
+/// A growing vector of plain old data.
+pub(crate) struct Paged<T> {
+    pages: Vec<Page<T>>,
+    len: usize,
+}
+
+impl<T: Pod> fmt::Debug for Paged<T> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Paged").field("len", &self.len).finish_non_exhaustive()
+    }
+}
+
+impl<T: Pod> Default for Paged<T> {
+    fn default() -> Paged<T> {
+        Paged { pages: Vec::new(), len: 0 }
+    }
+}
+
+impl<T: Pod + Send + Sync> Paged<T> {
+    /// Elements in a page.
+    pub(crate) const PER_PAGE: usize = PAGE_BYTES / size_of::<T>();
+
+    pub(crate) fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> &T {
+        &self.pages[index / Self::PER_PAGE].read()[index % Self::PER_PAGE]
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
+        &mut self.pages[index / Self::PER_PAGE].write()[index % Self::PER_PAGE]
+    }
+
+    /// Appends an element; gives its index.
+    pub(crate) fn push(&mut self, value: T) -> usize {
+        let index = self.len;
+        if index == self.pages.len() * Self::PER_PAGE {
+            self.pages.push(Page::zeroed());
+        }
+        self.len += 1;
+        *self.get_mut(index) = value;
+        index
+    }
+
+    /// Takes the last element off.
+    pub(crate) fn pop(&mut self) -> Option<T> {
+        let last = self.len.checked_sub(1)?;
+        let value = *self.get(last);
+        self.len = last;
+        Some(value)
+    }
+
+    /// Makes sure that the elements 0..`len` exist; new ones are zero. Only for a vector that never
+    /// shrinks, so that what lies beyond its end was never written.
+    pub(crate) fn grow(&mut self, len: usize) {
+        while self.pages.len() * Self::PER_PAGE < len {
+            self.pages.push(Page::zeroed());
+        }
+        self.len = self.len.max(len);
+    }
+
+    /// Appends a page of zeros to a vector that consists of whole pages; gives its number.
+    pub(crate) fn push_page(&mut self) -> usize {
+        self.pages.push(Page::zeroed());
+        self.len = self.pages.len() * Self::PER_PAGE;
+        self.pages.len() - 1
+    }
+
+    pub(crate) fn pages(&self) -> usize {
+        self.pages.len()
+    }
+
+    #[inline]
+    pub(crate) fn page(&self, page: usize) -> &[T] {
+        self.pages[page].read()
+    }
+
+    #[inline]
+    pub(crate) fn page_mut(&mut self, page: usize) -> &mut [T] {
+        self.pages[page].write()
+    }
+
+    /// Everything as it is now, to be serialised by another thread.
+    pub(crate) fn freeze(&mut self) -> Box<dyn FrozenSection> {
+        // A vector that shrank may have pages beyond its end.
+        let used = self.len.div_ceil(Self::PER_PAGE);
+        let pages = self.pages[..used].iter_mut().map(Page::share).collect();
+        Box::new(FrozenPages { pages, len: self.len })
+    }
+
+    /// The vector that [`freeze`](Self::freeze) wrote, from the section that `thaw` stands at.
+    pub(crate) fn thaw(thaw: &mut Thaw<'_>) -> Result<Paged<T>, RestoreError> {
+        let len = thaw.elements::<T>()?;
+        let mut pages = Vec::new();
+        let mut left = len;
+        while left > 0 {
+            let mut page: Box<[T]> = bytemuck::zeroed_slice_box(Self::PER_PAGE);
+            let here = left.min(Self::PER_PAGE);
+            thaw.read(bytemuck::cast_slice_mut(&mut page[..here]))?;
+            pages.push(Page::Owned(page));
+            left -= here;
+        }
+        Ok(Paged { pages, len })
+    }
+}
+
+struct FrozenPages<T> {
+    pages: Vec<Arc<Box<[T]>>>,
+    len: usize,
+}
+
+impl<T: Pod + Send + Sync> FrozenSection for FrozenPages<T> {
+    fn bytes(&self) -> u64 {
+        (self.len * size_of::<T>()) as u64
+    }
+
+    fn write(&self, sink: &mut dyn FnMut(&[u8]) -> bool) -> bool {
+        let mut left = self.len;
+        self.pages.iter().all(|page| {
+            let here = left.min(page.len());
+            left -= here;
+            sink(bytemuck::cast_slice(&page[..here]))
+        })
+    }
+}
