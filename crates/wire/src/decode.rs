@@ -1,0 +1,158 @@
+//! Records to commands: the checks that need no state, in the order of the contract's section 4.1.
+//!
+//! Not the reading of JSON (`json`), of fields (`fields`) or of each command (`commands`). Invariant:
+//! a record is `too_large`, else `invalid`, else `misrouted`, else a command; nothing but the record
+//! and the route decides which.
+
+use bumpalo::Bump;
+use ledger::command::Command;
+use ledger::rules::Partitioner;
+use ledger::units::MerchantId;
+
+use crate::commands;
+use crate::fields::{Fault, Reader, Staging};
+use crate::json::{Json, write_out};
+use crate::partition::partition_of;
+use crate::record::Record;
+use crate::refused::{Place, Refused, Why};
+
+/// Largest value in bytes that is looked at.
+pub const VALUE_BYTES_MAX: usize = 262_144;
+
+/// Where the records of a decoder come from, and how they were spread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Route {
+    /// The input partition.
+    pub partition: u32,
+    /// How many there are; at least 1.
+    pub partitions: u32,
+    /// Whether the partition is checked.
+    pub partitioner: Partitioner,
+}
+
+/// What decoded commands borrow besides their records: their lines, and text that was written with
+/// escapes. It holds as many commands as are decoded into it, so a batch can be decoded ahead; once
+/// it has grown to the largest batch it allocates no more.
+#[derive(Debug, Default)]
+pub struct Scratch(Bump);
+
+impl Scratch {
+    /// An empty scratch.
+    pub fn new() -> Scratch {
+        Scratch::default()
+    }
+
+    /// Forgets all commands; their memory is used again.
+    pub fn clear(&mut self) {
+        self.0.reset();
+    }
+
+    #[inline]
+    pub(crate) fn keep<T: Copy>(&self, items: &[T]) -> &[T] {
+        self.0.alloc_slice_copy(items)
+    }
+
+    fn keep_text(&self, text: &str) -> &str {
+        self.0.alloc_str(text)
+    }
+}
+
+/// Decodes the records of one input partition.
+#[derive(Debug)]
+pub struct Decoder {
+    route: Route,
+    staging: Staging,
+}
+
+impl Decoder {
+    /// A decoder for records of this route.
+    pub fn new(route: Route) -> Decoder {
+        Decoder { route, staging: Staging::default() }
+    }
+
+    /// The command of a record. It borrows from the record's value and from `scratch`.
+    ///
+    /// # Errors
+    /// Whatever the contract's sections 1 to 3 do not allow, by the first check that fails.
+    pub fn decode<'a>(
+        &mut self,
+        record: &Record<'a>,
+        scratch: &'a Scratch,
+    ) -> Result<Command<'a>, Refused> {
+        let command = self.command(record.value, scratch);
+        if let Ok(command) = &command
+            && let Some(merchant) = commands::merchant_of(command)
+        {
+            self.check_route(record.key, merchant)?;
+        }
+        command
+    }
+
+    #[inline(always)]
+    fn command<'a>(
+        &mut self,
+        value: Option<&'a [u8]>,
+        scratch: &'a Scratch,
+    ) -> Result<Command<'a>, Refused> {
+        let value = value.ok_or(Why::NoValue)?;
+        if value.len() > VALUE_BYTES_MAX {
+            return Err(Why::TooLarge { bytes: value.len() }.into());
+        }
+        self.read(Json::new(value), scratch)
+    }
+
+    #[inline(always)]
+    fn read<'a>(&mut self, json: Json<'a>, scratch: &'a Scratch) -> Result<Command<'a>, Refused> {
+        let staging = &mut self.staging;
+        let mut reader = Reader { json, place: Place::Command, type_seen: false, staging, scratch };
+        let mut command = None;
+        let fault = match reader.command(&mut command) {
+            Ok(command) => return Ok(command),
+            Err(fault) => fault,
+        };
+        let (at, place) = (reader.json.at(), reader.place);
+        match fault {
+            Fault::Syntax(syntax) => Err(Why::Syntax { at, syntax }.into()),
+            Fault::Field(field, problem) => {
+                Err(Why::Field { command, place, field, problem }.into())
+            }
+            Fault::Escapes => self.read_written_out(json.text(), scratch),
+        }
+    }
+
+    /// Reads a text in which a key or a listed string is written with escapes: it is written out
+    /// first, which is slow, rare, and leaves no second way to compare strings.
+    #[cold]
+    #[inline(never)]
+    fn read_written_out<'a>(
+        &mut self,
+        text: &[u8],
+        scratch: &'a Scratch,
+    ) -> Result<Command<'a>, Refused> {
+        let mut json = Json::new(text);
+        json.skip(0)
+            .and_then(|()| json.end())
+            .and_then(|()| write_out(text, &mut self.staging.written_out))
+            .map_err(|syntax| Why::Syntax { at: json.at(), syntax })?;
+        let plain = scratch.keep_text(&self.staging.written_out);
+        self.read(Json::of_written_out(plain), scratch)
+    }
+
+    /// The key must be the merchant's digits, and the partition the key's.
+    #[inline]
+    fn check_route(&self, key: Option<&[u8]>, merchant: MerchantId) -> Result<(), Why> {
+        let mut digits = itoa::Buffer::new();
+        let digits = digits.format(merchant.0).as_bytes();
+        if key != Some(digits) {
+            return Err(Why::WrongKey { merchant });
+        }
+        let Route { partition, partitions, partitioner } = self.route;
+        if partitioner == Partitioner::Any {
+            return Ok(());
+        }
+        match partition_of(digits, partitions) {
+            right if right == partition => Ok(()),
+            right => Err(Why::WrongPartition { merchant, partition, right }),
+        }
+    }
+}

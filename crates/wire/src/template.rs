@@ -1,0 +1,385 @@
+//! Writing JSON members one after the other into prepared room.
+//!
+//! Not a serializer: which members an object has, and in which order, is said in `encode`; here is how
+//! a value of each type is written. Invariant: a value brings its own quotes and never needs an
+//! escape, because the contract lets in no character that would.
+
+use ledger::command::{ExternalId, RefundLine};
+use ledger::counters::Dimension;
+use ledger::effect::PlacedLine;
+use ledger::units::{
+    BuyerId, Channel, LocationId, MerchantId, Millis, Money, Offset, Region, SkuId, Units,
+};
+
+/// Bytes that are written from front to back. The room is prepared for the largest output of its
+/// kind, so that nothing need grow, or be checked for growth, between two values.
+#[derive(Debug)]
+pub(crate) struct Writer<'w> {
+    /// What is not written yet.
+    room: &'w mut [u8],
+}
+
+impl<'w> Writer<'w> {
+    pub(crate) fn new(room: &'w mut [u8]) -> Writer<'w> {
+        Writer { room }
+    }
+
+    /// Bytes that are left.
+    #[inline(always)]
+    pub(crate) fn left(&self) -> usize {
+        self.room.len()
+    }
+
+    #[inline(always)]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        let (written, left) = std::mem::take(&mut self.room).split_at_mut(bytes.len());
+        written.copy_from_slice(bytes);
+        self.room = left;
+    }
+
+    /// The first `digits` of eight digits. All eight are stored, which costs less than to choose.
+    #[inline(always)]
+    fn put_digits(&mut self, word: u64, digits: usize) {
+        let room = std::mem::take(&mut self.room);
+        room[..8].copy_from_slice(&word.to_le_bytes());
+        self.room = &mut room[digits..];
+    }
+}
+
+/// A value that stands in an object.
+pub(crate) trait Piece {
+    /// Appends the value as the contract writes it.
+    fn write(&self, writer: &mut Writer<'_>);
+}
+
+/// Appends the start of an object and its first member. A type is known when the template is
+/// written, so it is one piece of text with what surrounds it.
+macro_rules! open {
+    ($writer:ident: type $name:literal) => {
+        $writer.put(concat!("{\"type\":\"", $name, "\"").as_bytes())
+    };
+    ($writer:ident: $name:literal => $value:expr) => {
+        $writer.put(concat!("{\"", $name, "\":").as_bytes());
+        $crate::template::Piece::write(&$value, $writer);
+    };
+}
+
+/// Appends further members.
+macro_rules! members {
+    ($writer:ident: $($name:literal => $value:expr;)+) => {$(
+        $writer.put(concat!(",\"", $name, "\":").as_bytes());
+        $crate::template::Piece::write(&$value, $writer);
+    )+};
+}
+pub(crate) use {members, open};
+
+/// One of our own names, in quotes.
+impl Piece for &str {
+    #[inline(always)]
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.put(b"\"");
+        writer.put(self.as_bytes());
+        writer.put(b"\"");
+    }
+}
+
+const TEN_TO_8: u64 = 100_000_000;
+const TEN_TO_16: u64 = TEN_TO_8 * TEN_TO_8;
+const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
+
+impl Piece for u64 {
+    #[inline(always)]
+    fn write(&self, writer: &mut Writer<'_>) {
+        if *self < TEN_TO_8 {
+            first_digits(*self, writer);
+        } else if *self < TEN_TO_16 {
+            first_digits(*self / TEN_TO_8, writer);
+            writer.put_digits(eight_digits(*self % TEN_TO_8) | ASCII_ZEROS, 8);
+        } else {
+            large(*self, writer);
+        }
+    }
+}
+
+/// Appends a number below 10^8 without leading zeros.
+#[inline(always)]
+fn first_digits(number: u64, writer: &mut Writer<'_>) {
+    // The last digit stays, whatever it is.
+    let digits = eight_digits(number);
+    let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
+    writer.put_digits((digits | ASCII_ZEROS) >> (8 * zeros), 8 - zeros as usize);
+}
+
+/// The eight decimal digits of a number below 10^8, one in each byte, the first lowest. Two halves,
+/// then four quarters, then eight digits are divided at once by multiplication (P. Khuong, "How to
+/// print integers really fast").
+#[inline(always)]
+fn eight_digits(number: u64) -> u64 {
+    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x7f_0000_007f;
+    let quarters = hundreds | ((halves - 100 * hundreds) << 16);
+    let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
+    tens | ((quarters - 10 * tens) << 8)
+}
+
+#[cold]
+#[inline(never)]
+fn large(number: u64, writer: &mut Writer<'_>) {
+    writer.put(itoa::Buffer::new().format(number).as_bytes());
+}
+
+impl Piece for u32 {
+    #[inline(always)]
+    fn write(&self, writer: &mut Writer<'_>) {
+        u64::from(*self).write(writer);
+    }
+}
+
+impl Piece for u128 {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.put(itoa::Buffer::new().format(*self).as_bytes());
+    }
+}
+
+macro_rules! newtypes {
+    ($($newtype:ty),*) => {$(
+        impl Piece for $newtype {
+            #[inline]
+            fn write(&self, writer: &mut Writer<'_>) {
+                self.0.write(writer);
+            }
+        }
+    )*};
+}
+newtypes!(MerchantId, BuyerId, SkuId, LocationId, Units, Money, Millis, Offset);
+
+impl Piece for ExternalId<'_> {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.as_str().write(writer);
+    }
+}
+
+impl Piece for Channel {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) {
+        self.name().write(writer);
+    }
+}
+
+impl Piece for bool {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.put(if *self { b"true" } else { b"false" });
+    }
+}
+
+impl Piece for Region {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.put(b"\"");
+        padded::<6>(self.code(), writer);
+        writer.put(b"\"");
+    }
+}
+
+/// A number in exactly so many digits.
+#[inline]
+fn padded<const DIGITS: usize>(mut number: u32, writer: &mut Writer<'_>) {
+    let mut digits = [0; DIGITS];
+    for digit in digits.iter_mut().rev() {
+        *digit = b'0' + (number % 10) as u8;
+        number /= 10;
+    }
+    writer.put(&digits);
+}
+
+/// Town or countryside, by whether it is countryside.
+pub(crate) const fn area(rural: bool) -> &'static str {
+    if rural { "rural" } else { "urban" }
+}
+
+impl Piece for &[PlacedLine] {
+    #[inline]
+    fn write(&self, writer: &mut Writer<'_>) {
+        list(self, writer, |line, writer| {
+            open! { writer: "sku" => line.sku }
+            members! { writer:
+                "qty" => line.qty;
+                "unit_price" => line.unit_price;
+                "location" => line.location;
+            }
+        });
+    }
+}
+
+impl Piece for &[RefundLine] {
+    fn write(&self, writer: &mut Writer<'_>) {
+        list(self, writer, |line, writer| {
+            open! { writer: "sku" => line.sku }
+            members! { writer: "location" => line.location; "qty" => line.qty; }
+        });
+    }
+}
+
+/// A list of objects; `write` appends one but for its closing brace.
+#[inline]
+fn list<T>(items: &[T], writer: &mut Writer<'_>, write: impl Fn(&T, &mut Writer<'_>)) {
+    writer.put(b"[");
+    for (index, item) in items.iter().enumerate() {
+        if index > 0 {
+            writer.put(b",");
+        }
+        write(item, writer);
+        writer.put(b"}");
+    }
+    writer.put(b"]");
+}
+
+/// Appends a business day, given in days since 1970-01-01, as `2025-11-11`, without quotes.
+///
+/// This is `civil_from_days` of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": a year
+/// is counted from 1 March and an era has 400 years, so that leap days come last in both.
+pub(crate) fn date(day: u64, writer: &mut Writer<'_>) {
+    const DAYS_FROM_0000_03_01: u64 = 719_468;
+    const ERA_DAYS: u64 = 146_097;
+    let days = day + DAYS_FROM_0000_03_01;
+    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
+    let leap_days = day_of_era / 1_460 - day_of_era / 36_524 + day_of_era / 146_096;
+    let year_of_era = (day_of_era - leap_days) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day_of_month = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let (month, next_year) =
+        if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
+    let year = era * 400 + year_of_era + next_year;
+    if year > 9_999 {
+        year.write(writer);
+    } else {
+        padded::<4>(year as u32, writer);
+    }
+    writer.put(b"-");
+    padded::<2>(month as u32, writer);
+    writer.put(b"-");
+    padded::<2>(day_of_month as u32, writer);
+}
+
+/// A business day that stands in an object.
+pub(crate) struct Day(pub(crate) u64);
+
+impl Piece for Day {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.put(b"\"");
+        date(self.0, writer);
+        writer.put(b"\"");
+    }
+}
+
+/// A dimension's value that stands in an object.
+pub(crate) struct Value<'a>(pub(crate) &'a Dimension<'a>);
+
+impl Piece for Value<'_> {
+    fn write(&self, writer: &mut Writer<'_>) {
+        writer.put(b"\"");
+        dimension_value(self.0, writer);
+        writer.put(b"\"");
+    }
+}
+
+/// A dimension's name.
+pub(crate) const fn dimension_name(dimension: &Dimension<'_>) -> &'static str {
+    match dimension {
+        Dimension::All(_) => "all",
+        Dimension::Channel(_) => "channel",
+        Dimension::Area { .. } => "area",
+        Dimension::Fulfilment { .. } => "fulfilment",
+        Dimension::Province(_) => "province",
+        Dimension::Category(_) => "category",
+        Dimension::Merchant(_) => "merchant",
+        Dimension::Location(..) => "location",
+        Dimension::Minute(_) => "minute",
+    }
+}
+
+/// Appends the value that a dimension counts, without quotes.
+pub(crate) fn dimension_value(dimension: &Dimension<'_>, writer: &mut Writer<'_>) {
+    let name = match *dimension {
+        Dimension::All(_) => "all",
+        Dimension::Channel(channel) => channel.name(),
+        Dimension::Area { rural } => area(rural),
+        Dimension::Fulfilment { pickup: true } => "pickup",
+        Dimension::Fulfilment { pickup: false } => "ship",
+        Dimension::Category(category) => category.as_str(),
+        Dimension::Province(province) => return padded::<2>(province, writer),
+        Dimension::Merchant(merchant) => return merchant.write(writer),
+        Dimension::Minute(minute) => return minute.write(writer),
+        Dimension::Location(merchant, location) => {
+            merchant.write(writer);
+            writer.put(b":");
+            return location.write(writer);
+        }
+    };
+    writer.put(name.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn written(day: u64) -> String {
+        let mut room = [0; 16];
+        let mut writer = Writer::new(&mut room);
+        date(day, &mut writer);
+        let bytes = 16 - writer.left();
+        String::from_utf8(room[..bytes].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn business_day_is_the_calendars() {
+        let days = [
+            (0, "1970-01-01"),
+            (30, "1970-01-31"),
+            (58, "1970-02-28"),
+            (59, "1970-03-01"),
+            (11_016, "2000-02-29"),
+            (11_017, "2000-03-01"),
+            (20_403, "2025-11-11"),
+            (47_540, "2100-02-28"),
+            (47_541, "2100-03-01"),
+            (2_932_896, "9999-12-31"),
+            (2_932_897, "10000-01-01"),
+        ];
+        for (day, date) in days {
+            assert_eq!(written(day), date);
+        }
+    }
+
+    /// The slow way: count the days of every month since 1970.
+    #[test]
+    fn no_day_of_four_centuries_is_skipped() {
+        let mut day = 0;
+        for year in 1970..2400_u32 {
+            let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+            let lengths = [31, 28 + u32::from(leap), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+            for (month, length) in (1..).zip(lengths) {
+                for day_of_month in 1..=length {
+                    assert_eq!(written(day), format!("{year:04}-{month:02}-{day_of_month:02}"));
+                    day += 1;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn no_number_loses_or_gains_a_digit() {
+        let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
+        let around = powers.flat_map(|power| [power - 1, power, power + 1, power / 7 * 9]);
+        let mixed = (0..1_000_000).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (n % 64));
+        for number in around.chain(mixed).chain([u64::MAX]) {
+            let mut room = [0; 32];
+            let mut writer = Writer::new(&mut room);
+            number.write(&mut writer);
+            let bytes = 32 - writer.left();
+            assert_eq!(&room[..bytes], number.to_string().as_bytes());
+        }
+    }
+}
