@@ -1,0 +1,426 @@
+//! Sale-day traffic: the commands that upstream checkout systems would publish on a peak shopping
+//! day, each with the moment at which it is due. Not a load generator (it sends nothing and knows
+//! no wall clock) and not a judge (it keeps no stock and expects no answer).
+//!
+//! Invariant: the records are a function of the settings, the number of orders, the seed, the
+//! number of partitions and the start alone. The same arguments give the same bytes on every
+//! machine; `pinned_bytes` in the tests says which. An order, what follows it and every aside are
+//! functions of the seed and their number, so what is pending holds numbers and times, no text.
+
+mod asides;
+mod catalogue;
+mod draw;
+mod json;
+#[cfg(test)]
+mod judged_tests;
+mod malformed;
+mod orders;
+mod regions;
+mod routing;
+mod script;
+mod settings;
+mod summary;
+#[cfg(test)]
+mod tests;
+mod world;
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::collections::binary_heap::PeekMut;
+
+use asides::{Aside, ROUND};
+use catalogue::Catalogue;
+use draw::Domain;
+use orders::Order;
+use routing::partition_of;
+use script::{Sequel, follow};
+use world::{Merchant, World};
+
+pub use settings::{Fate, Settings};
+pub use summary::{Kind, Summary};
+
+/// Expired holds that one record sweeps at most (contract, 4.2).
+const HOLDS_SWEPT_MAX: u64 = 1024;
+const TICK: &[u8] = br#"{"type":"tick"}"#;
+
+/// One record, as it is to be sent. Its buffers are used again by [`Traffic::next_into`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    /// The partition it goes to.
+    pub partition: u32,
+    /// When it is due, in milliseconds since 1970: the record's timestamp under `CreateTime`.
+    pub timestamp_ms: i64,
+    /// What it is.
+    pub kind: Kind,
+    key: Vec<u8>,
+    has_key: bool,
+    value: Vec<u8>,
+}
+
+impl Sent {
+    /// A record to be filled in.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            partition: 0,
+            timestamp_ms: 0,
+            kind: Kind::Tick,
+            key: Vec::new(),
+            has_key: false,
+            value: Vec::new(),
+        }
+    }
+
+    /// The key, unless the record has none.
+    #[must_use]
+    pub fn key(&self) -> Option<&[u8]> {
+        self.has_key.then_some(&self.key)
+    }
+
+    /// The value, unless the record has none.
+    #[must_use]
+    pub fn value(&self) -> Option<&[u8]> {
+        (self.kind != Kind::WithoutValue).then_some(&self.value)
+    }
+}
+
+impl Default for Sent {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Where a record goes and under which key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Route {
+    Straight,
+    KeyOfAnother,
+    KeyPadded,
+    KeyMissing,
+    OtherPartition,
+}
+
+/// What was written: whose record it is, what it is, and where it goes.
+#[derive(Debug)]
+struct Written {
+    merchant: Merchant,
+    kind: Kind,
+    route: Route,
+}
+
+impl Written {
+    /// A record that goes where it belongs.
+    fn straight(merchant: Merchant, kind: Kind) -> Self {
+        Self { merchant, kind, route: Route::Straight }
+    }
+}
+
+/// Something that waits for its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Pending {
+    due_ms: u64,
+    /// First come, first served among those due together.
+    sequence: u64,
+    /// Its own time, before `due_ms` for most.
+    own_ms: i64,
+    /// Of the order or the aside.
+    number: u64,
+    step: Step,
+    is_repeat: bool,
+}
+
+impl Pending {
+    /// Something sent for the first time.
+    fn first(due_ms: u64, own_ms: i64, number: u64, step: Step) -> Self {
+        Self { due_ms, sequence: 0, own_ms, number, step, is_repeat: false }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Place,
+    Follow(Sequel),
+    Aside(Aside),
+}
+
+/// The traffic of one sale, record by record in the order of time: the catalogue, the orders and
+/// what follows them, and in the end enough ticks on each partition that every hold expires.
+#[derive(Debug)]
+pub struct Traffic {
+    world: World,
+    partitions: u32,
+    start_ms: i64,
+    catalogue: Catalogue,
+    /// Orders that have arrived, which is the number of the next one too.
+    arrived: u64,
+    pending: BinaryHeap<Reverse<Pending>>,
+    sequence: u64,
+    now_ms: u64,
+    /// When the last hold can expire.
+    expires_ms_max: u64,
+    /// For each partition, how many holds it can have if none was paid.
+    holds_max: Vec<u64>,
+    /// The partition that gets its closing ticks, and how many it got.
+    closing: (u32, u64),
+    summary: Summary,
+}
+
+impl Traffic {
+    /// The traffic of `orders` orders, spread over `partitions` (0 counts as 1).
+    ///
+    /// `start_ms`, in milliseconds since 1970, is when the catalogue begins; the sale opens
+    /// [`Settings::opening_ms`] later. It has to lie at least two days after 1970 for late commands
+    /// to be as late as they should be.
+    #[must_use]
+    pub fn new(settings: Settings, orders: u64, seed: u64, partitions: u32, start_ms: i64) -> Self {
+        let partitions = partitions.max(1);
+        Self {
+            world: World::new(settings, orders, seed),
+            partitions,
+            start_ms,
+            catalogue: Catalogue::default(),
+            arrived: 0,
+            pending: BinaryHeap::new(),
+            sequence: 0,
+            now_ms: 0,
+            expires_ms_max: 0,
+            holds_max: vec![0; partitions as usize],
+            closing: (0, 0),
+            summary: Summary::default(),
+        }
+    }
+
+    /// What has been sent so far.
+    #[must_use]
+    pub fn summary(&self) -> &Summary {
+        &self.summary
+    }
+
+    /// Puts the next record into `sent`, or returns false if there is none. Timestamps never go
+    /// back.
+    pub fn next_into(&mut self, sent: &mut Sent) -> bool {
+        sent.value.clear();
+        if !(self.send_catalogue(sent) || self.send_due(sent) || self.send_closing_tick(sent)) {
+            return false;
+        }
+        sent.timestamp_ms = self.start_ms + self.now_ms.cast_signed();
+        let bytes = sent.key().unwrap_or_default().len() + sent.value().unwrap_or_default().len();
+        self.summary.add(sent.kind, bytes);
+        true
+    }
+
+    fn send_catalogue(&mut self, sent: &mut Sent) -> bool {
+        let next = self.catalogue.write_next(&self.world, self.start_ms, &mut sent.value);
+        let Some((due_ms, written)) = next else { return false };
+        self.now_ms = due_ms;
+        self.address(&written, sent);
+        true
+    }
+
+    /// Sends what is due next: what is pending, or else the next order.
+    fn send_due(&mut self, sent: &mut Sent) -> bool {
+        let Some(next) = self.pop() else { return false };
+        self.now_ms = next.due_ms;
+        match next.step {
+            Step::Place => self.send_order(&next, sent),
+            Step::Follow(sequel) => self.send_sequel(sequel, &next, sent),
+            Step::Aside(aside) => self.send_aside(aside, &next, sent),
+        }
+        true
+    }
+
+    /// What comes next, pending or new; of those due together, the new order comes last.
+    fn pop(&mut self) -> Option<Pending> {
+        let number = self.arrived;
+        let has_order = number < self.world.orders;
+        let arrival_ms = if has_order { self.world.arrival_ms(number) } else { u64::MAX };
+        if let Some(next) = self.pending.peek_mut()
+            && next.0.due_ms <= arrival_ms
+        {
+            return Some(PeekMut::pop(next).0);
+        }
+        if !has_order {
+            return None;
+        }
+        self.arrived += 1;
+        Some(Pending::first(arrival_ms, 0, number, Step::Place))
+    }
+
+    fn send_order(&mut self, next: &Pending, sent: &mut Sent) {
+        let order = Order::of(&self.world, next.number);
+        order.write(self.start_ms, &mut sent.value);
+        let next = Pending { own_ms: order.placed_ms, ..*next };
+        self.finish(&Written::straight(order.merchant, Kind::OrderPlaced), &next, sent);
+        // A repetition can be the one that is accepted: an order from the future has become due.
+        let expires_ms = order.expires_ms_max(&self.world, self.now_ms);
+        self.expires_ms_max = self.expires_ms_max.max(expires_ms);
+        if !next.is_repeat {
+            self.summary.orders += 1;
+            self.holds_max[sent.partition as usize] += 1;
+            self.prepare_sequels(&order);
+            self.prepare_asides(order.number);
+        }
+    }
+
+    fn send_sequel(&mut self, sequel: Sequel, next: &Pending, sent: &mut Sent) {
+        let order = Order::of(&self.world, next.number);
+        sequel.write(&self.world, &order, self.own_at(next), &mut sent.value);
+        let kind = match sequel {
+            Sequel::Pay(_) => Kind::OrderPaid,
+            Sequel::Cancel => Kind::OrderCancelled,
+            Sequel::Refund => Kind::OrderRefunded,
+        };
+        self.finish(&Written::straight(order.merchant, kind), next, sent);
+    }
+
+    fn send_aside(&mut self, aside: Aside, next: &Pending, sent: &mut Sent) {
+        let own_at = self.own_at(next);
+        let written = aside.write(&self.world, next.number, own_at, &mut sent.value);
+        if let Some((amends, after_ms)) = aside.amends() {
+            self.push_aside(amends, next.number, after_ms);
+        }
+        self.finish(&written, next, sent);
+    }
+
+    /// Plans what follows an order that has just been sent.
+    fn prepare_sequels(&mut self, order: &Order) {
+        let (pending, sequence) = (&mut self.pending, &mut self.sequence);
+        follow(&self.world, order, |cue| {
+            *sequence += 1;
+            let step = Step::Follow(cue.sequel);
+            let next = Pending::first(cue.due_ms, cue.own_ms, order.number, step);
+            pending.push(Reverse(Pending { sequence: *sequence, ..next }));
+        });
+    }
+
+    /// Plans the asides whose turn it is after this order.
+    fn prepare_asides(&mut self, order: u64) {
+        let world = &self.world;
+        let every = world.settings.orders_per_aside.min(world.orders / ROUND).max(1);
+        let livestream_every = world.livestream_every();
+        let oversized_every = world.settings.orders_per_oversized.min(world.orders).max(1);
+        if order.is_multiple_of(every) {
+            self.push_aside(Aside::of(order / every), order / every, 0);
+        }
+        if order.is_multiple_of(livestream_every) {
+            self.push_aside(Aside::LivestreamStock, order / livestream_every, 0);
+        }
+        if order % oversized_every == oversized_every / 2 {
+            self.push_aside(Aside::Largest, 2 * order, 0);
+            self.push_aside(Aside::Oversized, 2 * order + 1, 0);
+        }
+    }
+
+    fn push_aside(&mut self, aside: Aside, number: u64, after_ms: u64) {
+        let due_ms = self.now_ms + after_ms;
+        let own_ms = due_ms.cast_signed() - aside.lag_ms(&self.world);
+        self.push(Pending::first(due_ms, own_ms, number, Step::Aside(aside)));
+    }
+
+    /// Lets `next` wait for its time, behind all that wait for the same.
+    fn push(&mut self, next: Pending) {
+        self.sequence += 1;
+        self.pending.push(Reverse(Pending { sequence: self.sequence, ..next }));
+    }
+
+    /// Addresses a record, says what it is, and plans its repetition.
+    fn finish(&mut self, written: &Written, next: &Pending, sent: &mut Sent) {
+        self.address(written, sent);
+        if next.is_repeat {
+            sent.kind = Kind::Repeated;
+            return;
+        }
+        sent.kind = self.timeliness(written.kind, next);
+        if written.kind.is_repeated_by_publishers() {
+            self.plan_repetition(next);
+        }
+    }
+
+    /// Publishers repeat until they are acknowledged: mostly at once, a few after an outage.
+    fn plan_repetition(&mut self, next: &Pending) {
+        let settings = &self.world.settings;
+        let mut draw = self.world.draw(Domain::Retry, self.summary.records);
+        let soon = draw.per_mille(settings.repeated_soon_per_mille);
+        let late = draw.below(10_000) < settings.repeated_late_per_ten_thousand;
+        let repeat = Pending { is_repeat: true, ..*next };
+        if soon {
+            let after_ms = if draw.per_mille(500) { 0 } else { draw.below(10_000) };
+            self.push(Pending { due_ms: self.now_ms + after_ms, ..repeat });
+        }
+        if late {
+            let after_ms = draw.between(600_000, 7_200_000);
+            self.push(Pending { due_ms: self.now_ms + after_ms, ..repeat });
+        }
+    }
+
+    /// The kind of a command, unless its own time is out of bounds.
+    fn timeliness(&self, kind: Kind, next: &Pending) -> Kind {
+        let settings = &self.world.settings;
+        let window_ms = match kind {
+            Kind::OrderPlaced | Kind::OrderPaid => settings.order_window_ms,
+            Kind::OrderRefunded | Kind::StockReceived | Kind::StockMoved => {
+                settings.refund_window_ms
+            }
+            _ => return kind,
+        };
+        let now_ms = self.now_ms.cast_signed();
+        if next.own_ms < now_ms - window_ms.cast_signed() {
+            Kind::Late
+        } else if next.own_ms > now_ms + settings.skew_ms.cast_signed() {
+            Kind::Ahead
+        } else {
+            kind
+        }
+    }
+
+    /// The own time of `next`, in milliseconds since 1970.
+    fn own_at(&self, next: &Pending) -> i64 {
+        (self.start_ms + next.own_ms).max(0)
+    }
+
+    /// Gives a record its kind, key and partition.
+    fn address(&self, written: &Written, sent: &mut Sent) {
+        sent.kind = written.kind;
+        sent.key.clear();
+        let mut route = written.route;
+        if route == Route::OtherPartition && self.partitions == 1 {
+            route = Route::KeyPadded;
+        }
+        if route == Route::KeyPadded {
+            sent.key.push(b'0');
+        }
+        let id = written.merchant.id ^ u64::from(route == Route::KeyOfAnother);
+        sent.key.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
+        let step = u32::from(route == Route::OtherPartition);
+        sent.partition = (partition_of(&sent.key, self.partitions) + step) % self.partitions;
+        sent.has_key = route != Route::KeyMissing;
+        if !sent.has_key {
+            sent.key.clear();
+        }
+    }
+
+    /// Once all is sent: ticks after the last moment at which a hold can expire, as many as it
+    /// takes to sweep every hold that a partition can have.
+    fn send_closing_tick(&mut self, sent: &mut Sent) -> bool {
+        self.now_ms = self.now_ms.max(self.expires_ms_max);
+        let (partition, ticks) = self.closing;
+        let Some(holds_max) = self.holds_max.get(partition as usize) else { return false };
+        let is_last = ticks >= holds_max / HOLDS_SWEPT_MAX;
+        self.closing = if is_last { (partition + 1, 0) } else { (partition, ticks + 1) };
+        sent.kind = Kind::Tick;
+        sent.has_key = false;
+        sent.key.clear();
+        sent.partition = partition;
+        sent.value.extend_from_slice(TICK);
+        true
+    }
+}
+
+impl Iterator for Traffic {
+    type Item = Sent;
+
+    fn next(&mut self) -> Option<Sent> {
+        let mut sent = Sent::new();
+        self.next_into(&mut sent).then_some(sent)
+    }
+}
