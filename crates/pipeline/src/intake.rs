@@ -1,0 +1,135 @@
+//! What a poll brings, applied at once: the worker's half that runs inside [`Log::poll`].
+//!
+//! Not the calls that follow from it, since the log is busy then: changes of membership are only
+//! noted. Invariant: a record is applied once, and live records only into the open transaction.
+//!
+//! [`Log::poll`]: crate::log::Log::poll
+
+use std::collections::BTreeMap;
+
+use ledger::units::Offset;
+use wire::outputs::Outputs;
+use wire::record::Record;
+
+use crate::clock::Clock;
+use crate::log::{Event, Partition};
+use crate::opening::Refusal;
+use crate::partition::{Owned, Phase, ReplayStep, Working};
+use crate::status::Shared;
+use crate::transaction::Transaction;
+
+/// Something that changed about which partitions the worker works on.
+#[derive(Debug)]
+pub(crate) enum Membership {
+    Assigned(Partition),
+    Revoked(Partition),
+    Lost(Partition),
+    /// A replay reached the committed digest.
+    Replayed(Partition),
+    /// The partition must not be worked on.
+    Refused(Partition, Refusal),
+}
+
+pub(crate) struct Intake<'a, C> {
+    pub(crate) partitions: &'a mut BTreeMap<Partition, Owned>,
+    pub(crate) transaction: &'a mut Transaction,
+    /// Outputs of replayed records, which are digested and dropped.
+    pub(crate) replayed: &'a mut Outputs,
+    pub(crate) members: &'a mut Vec<Membership>,
+    pub(crate) clock: &'a C,
+    pub(crate) shared: &'a Shared,
+}
+
+impl<C: Clock> Intake<'_, C> {
+    pub(crate) fn on_event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Assigned(partitions) => self.note(partitions, Membership::Assigned),
+            Event::Revoked(partitions) => self.note(partitions, Membership::Revoked),
+            Event::Lost(partitions) => self.note(partitions, Membership::Lost),
+            Event::Records { partition, records } => self.on_records(partition, records),
+            Event::End { partition, position } => self.on_end(partition, position),
+            Event::OutOfRange { partition, oldest } => self.on_out_of_range(partition, oldest),
+        }
+    }
+
+    fn note(&mut self, partitions: &[Partition], member: fn(Partition) -> Membership) {
+        self.members.extend(partitions.iter().copied().map(member));
+    }
+
+    fn on_records(&mut self, partition: Partition, records: &[Record<'_>]) {
+        let Some(working) = working(self.partitions, partition) else { return };
+        // The log hands every record on once; if it ever did not, nothing is counted twice.
+        let next = working.engine.next();
+        let records = &records[records.partition_point(|record| record.offset < next)..];
+        let replay_ends = working.replay.map_or(Offset(0), |replay| replay.until);
+        let (replayed, live) =
+            records.split_at(records.partition_point(|record| record.offset < replay_ends));
+        let clock = self.clock;
+        if !replayed.is_empty() {
+            working.apply(replayed, self.replayed, clock.now(), || clock.now());
+            self.replayed.clear();
+        }
+        let position = live.first().map_or(working.engine.next(), |record| record.offset);
+        if !self.advance_replay(partition, position) || live.is_empty() {
+            return;
+        }
+        if let Some(working) = self::working(self.partitions, partition) {
+            let began = clock.now();
+            self.transaction.touch(partition, working.committed, began);
+            working.apply(live, &mut self.transaction.outputs, began, || clock.now());
+            self.transaction.records += live.len() as u64;
+            self.shared.note_first_record();
+        }
+    }
+
+    fn on_end(&mut self, partition: Partition, position: Offset) {
+        if !self.advance_replay(partition, position) {
+            return;
+        }
+        let now = self.clock.now();
+        let Some(working) = working(self.partitions, partition) else { return };
+        if let Some(replay) = working.replay {
+            let (position, until) = (position.0, replay.until.0);
+            self.refuse(partition, Refusal::ReplayCutShort { partition, position, until });
+            return;
+        }
+        working.at_end_since.get_or_insert(now);
+    }
+
+    fn on_out_of_range(&mut self, partition: Partition, oldest: Offset) {
+        let Some(working) = working(self.partitions, partition) else { return };
+        let needed = working.engine.next().0;
+        self.refuse(partition, Refusal::InputTruncated { partition, needed, oldest: oldest.0 });
+    }
+
+    /// Returns whether the partition may still be worked on.
+    fn advance_replay(&mut self, partition: Partition, position: Offset) -> bool {
+        let Some(working) = working(self.partitions, partition) else { return false };
+        match working.advance_replay(partition, position) {
+            ReplayStep::Unchanged => true,
+            ReplayStep::Finished => {
+                self.members.push(Membership::Replayed(partition));
+                true
+            }
+            ReplayStep::Refused(refusal) => {
+                self.refuse(partition, refusal);
+                false
+            }
+        }
+    }
+
+    /// At once, so that no further record of this poll is applied.
+    fn refuse(&mut self, partition: Partition, refusal: Refusal) {
+        if let Some(owned) = self.partitions.get_mut(&partition) {
+            owned.phase = Phase::Refused(refusal.clone());
+        }
+        self.members.push(Membership::Refused(partition, refusal));
+    }
+}
+
+fn working(
+    partitions: &mut BTreeMap<Partition, Owned>,
+    partition: Partition,
+) -> Option<&mut Working> {
+    partitions.get_mut(&partition)?.working_mut()
+}

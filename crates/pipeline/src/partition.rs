@@ -1,0 +1,264 @@
+//! A partition in a worker's hands, from its assignment until it is given up.
+//!
+//! Only the state of one partition and what follows from it alone: the calls on the log and the
+//! transaction are the worker's. Invariant: a partition is in one phase, and only a `Working` one
+//! without a replay takes part in transactions.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use ledger::Cadence;
+use ledger::units::Offset;
+use wire::outputs::Outputs;
+use wire::record::Record;
+
+use crate::engine::Engine;
+use crate::log::Partition;
+use crate::metadata::{CommitMetadata, RulesHash};
+use crate::opening::{Opened, Refusal, Replay};
+use crate::settings::WorkerSettings;
+use crate::stock_view::PartitionView;
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) phase: Phase,
+    /// Set when the group asked for the partition.
+    pub(crate) drain: Option<Drain>,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    /// A job loads its state; the attempt tells its answer from an earlier one's.
+    Opening { attempt: u64 },
+    /// Loading failed in passing; it is tried again.
+    Waiting { retry_at: Duration, trouble: String },
+    /// Its records are applied.
+    Working(Box<Working>),
+    /// It is not worked on until somebody has decided what to do.
+    Refused(Refusal),
+}
+
+/// How far a revoked partition is on its way out.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain {
+    pub(crate) deadline: Duration,
+    pub(crate) step: DrainStep,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DrainStep {
+    /// What was read is to be committed with all counters.
+    Committing,
+    /// The last snapshot is being published.
+    Publishing(Offset),
+    /// Nothing is left to do.
+    Over,
+}
+
+/// A partition whose records are applied.
+#[derive(Debug)]
+pub(crate) struct Working {
+    pub(crate) engine: Engine,
+    view: Arc<PartitionView>,
+    pub(crate) committed: Option<Offset>,
+    pub(crate) replay: Option<Replay>,
+    pub(crate) snapshot: SnapshotState,
+    pub(crate) last_record_at: Duration,
+    /// Since when everything readable has been applied.
+    pub(crate) at_end_since: Option<Duration>,
+    pub(crate) ticked_at: Option<Duration>,
+    fast: Rotation,
+    slow: Rotation,
+}
+
+#[derive(Debug)]
+pub(crate) struct SnapshotState {
+    /// Offset of the newest one that is published.
+    pub(crate) newest: Option<Offset>,
+    /// Offset of the one that is being published.
+    pub(crate) under_way: Option<Offset>,
+    /// When the last one was taken, or the partition opened.
+    pub(crate) taken_at: Duration,
+    /// Records applied since then.
+    pub(crate) records_since: u64,
+    /// Time spent on applying them.
+    pub(crate) work_since: Duration,
+}
+
+/// What became of records or of an end that a replay met.
+#[derive(Debug)]
+pub(crate) enum ReplayStep {
+    /// It goes on, or there is none.
+    Unchanged,
+    /// It reached its end with the right digest.
+    Finished,
+    /// It must not be continued.
+    Refused(Refusal),
+}
+
+impl Owned {
+    pub(crate) fn opening(attempt: u64) -> Owned {
+        Owned { phase: Phase::Opening { attempt }, drain: None }
+    }
+
+    /// Revoked, and owing a commit of what was read.
+    pub(crate) fn is_draining_into_commit(&self) -> bool {
+        self.drain.is_some_and(|drain| drain.step == DrainStep::Committing)
+    }
+
+    pub(crate) fn working(&self) -> Option<&Working> {
+        match &self.phase {
+            Phase::Working(working) => Some(working),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn working_mut(&mut self) -> Option<&mut Working> {
+        match &mut self.phase {
+            Phase::Working(working) => Some(working),
+            _ => None,
+        }
+    }
+
+    /// Working, and past its replay.
+    pub(crate) fn live_mut(&mut self) -> Option<&mut Working> {
+        self.working_mut().filter(|working| working.replay.is_none())
+    }
+}
+
+impl Working {
+    pub(crate) fn new(opened: Opened, now: Duration) -> Working {
+        let Opened { engine, committed, replay, snapshot, view, .. } = opened;
+        Working {
+            engine,
+            view,
+            committed,
+            replay,
+            snapshot: SnapshotState {
+                newest: snapshot,
+                under_way: None,
+                taken_at: now,
+                records_since: 0,
+                work_since: Duration::ZERO,
+            },
+            last_record_at: now,
+            at_end_since: None,
+            ticked_at: None,
+            fast: Rotation::starting(now),
+            slow: Rotation::starting(now),
+        }
+    }
+
+    /// Applies records and notes how long that took.
+    pub(crate) fn apply(
+        &mut self,
+        records: &[Record<'_>],
+        outputs: &mut Outputs,
+        began: Duration,
+        ended: impl FnOnce() -> Duration,
+    ) {
+        self.engine.apply(records, outputs);
+        let ended = ended();
+        let Working { engine, view, .. } = self;
+        engine.ledger_mut().take_notices(|notice| view.learn(notice));
+        self.snapshot.records_since += records.len() as u64;
+        self.snapshot.work_since += ended.saturating_sub(began);
+        self.last_record_at = ended;
+        self.at_end_since = None;
+        self.ticked_at = None;
+    }
+
+    /// Looks whether a replay has reached its end, `position` being where reading goes on.
+    pub(crate) fn advance_replay(&mut self, partition: Partition, position: Offset) -> ReplayStep {
+        let Some(replay) = self.replay else { return ReplayStep::Unchanged };
+        if position < replay.until {
+            return ReplayStep::Unchanged;
+        }
+        let found = self.engine.digest();
+        if found != replay.digest {
+            return ReplayStep::Refused(Refusal::DigestDiffers {
+                partition,
+                from: self.snapshot.newest.map_or(0, |offset| offset.0),
+                until: replay.until.0,
+                expected: replay.digest,
+                found,
+            });
+        }
+        self.replay = None;
+        ReplayStep::Finished
+    }
+
+    /// Appends the counters whose turn has come.
+    pub(crate) fn write_due_counters(
+        &mut self,
+        settings: &WorkerSettings,
+        now: Duration,
+        outputs: &mut Outputs,
+    ) {
+        let quiet = now.saturating_sub(self.last_record_at) >= settings.counters_quiet;
+        if quiet {
+            if self.engine.ledger().counters_changed() {
+                self.engine.write_all_counters(outputs);
+            }
+            return;
+        }
+        let Working { engine, fast, slow, .. } = self;
+        fast.turn(settings.counters_fast, now, |part, parts| {
+            engine.write_counters(Cadence::Fast, part, parts, outputs);
+        });
+        slow.turn(settings.counters_slow, now, |part, parts| {
+            engine.write_counters(Cadence::Slow, part, parts, outputs);
+        });
+    }
+
+    /// Whether a snapshot should be taken as soon as everything applied is committed.
+    pub(crate) fn snapshot_is_due(&self, settings: &WorkerSettings, now: Duration) -> bool {
+        let SnapshotState { under_way, taken_at, records_since, work_since, .. } = self.snapshot;
+        let age = now.saturating_sub(taken_at);
+        let wanted = age >= settings.snapshot_interval
+            || (work_since >= settings.snapshot_replay && age >= settings.snapshot_pause);
+        under_way.is_none() && records_since > 0 && wanted
+    }
+
+    pub(crate) fn metadata(&self, rules: RulesHash) -> CommitMetadata {
+        CommitMetadata {
+            state_version: ledger::STATE_VERSION,
+            rules,
+            digest: self.engine.digest(),
+            snapshot: self.snapshot.newest,
+        }
+    }
+}
+
+/// Spreads the counters of one cadence evenly over its interval: the interval is cut into parts,
+/// and each part's turn comes once in it.
+#[derive(Debug)]
+struct Rotation {
+    next_part: u32,
+    next_at: Duration,
+}
+
+impl Rotation {
+    /// Turns in one interval.
+    const PARTS: u32 = 20;
+
+    fn starting(now: Duration) -> Rotation {
+        Rotation { next_part: 0, next_at: now }
+    }
+
+    fn turn(&mut self, interval: Duration, now: Duration, mut write: impl FnMut(u32, u32)) {
+        // A twentieth less than its share, so that a late turn still comes within the interval.
+        let step = interval.mul_f64(0.95) / Self::PARTS;
+        for _ in 0..Self::PARTS {
+            if self.next_at > now {
+                return;
+            }
+            write(self.next_part, Self::PARTS);
+            self.next_part = (self.next_part + 1) % Self::PARTS;
+            self.next_at += step;
+        }
+        // A whole round was due: nothing is older than now.
+        self.next_at = now + step;
+    }
+}
