@@ -1,0 +1,453 @@
+//! Creates the five topics with what the guarantees need, and compares existing ones with it.
+//!
+//! Not a general tool: it changes no topic that exists. Invariant: topics made by [`create_topics`]
+//! pass [`check_topics`].
+
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use pipeline::log::LogError;
+use rdkafka::admin::{
+    AdminClient, AdminOptions, ConfigResource, NewTopic, OwnedResourceSpecifier, ResourceSpecifier,
+    TopicReplication,
+};
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::RDKafkaErrorCode;
+
+use crate::errors::{log_error, with_code};
+use crate::logging::Logging;
+use crate::settings::{MESSAGE_BYTES_MAX, Settings};
+
+/// Longest wait for the brokers' answer to one request.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// Milliseconds for which input and outputs are kept: a week. Snapshots, from which the input is
+/// read again, are a minute old as a rule.
+const RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
+/// Least retention of the input that a check accepts: a day, for snapshots of a worker that stood
+/// still over night.
+const INPUT_RETENTION_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
+/// Kafka's "no limit" for retention.
+const FOREVER: i64 = -1;
+
+/// Whose time the input's records have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Timestamps {
+    /// The broker's, `LogAppendTime`: the rule.
+    Append,
+    /// The publisher's, `CreateTime`: for rehearsals and tests. Such an input is kept for ever,
+    /// because retention goes by the records' timestamps and would delete old ones at once.
+    Create,
+}
+
+/// Something about the topics that endangers a guarantee.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Finding {
+    /// The topic does not exist.
+    Missing {
+        /// Its name.
+        topic: String,
+    },
+    /// The topic has another number of partitions than the input.
+    Partitions {
+        /// Its name.
+        topic: String,
+        /// How many it has.
+        partitions: usize,
+        /// The input's name.
+        input: String,
+        /// How many the input has.
+        wanted: usize,
+    },
+    /// A setting of the topic is not what it has to be.
+    Setting {
+        /// Its name.
+        topic: String,
+        /// The setting.
+        setting: &'static str,
+        /// What it is.
+        value: String,
+        /// A value that would do.
+        wanted: String,
+        /// What goes wrong otherwise.
+        because: &'static str,
+    },
+}
+
+impl fmt::Display for Finding {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Finding::Missing { topic } => {
+                write!(f, "topic {topic} does not exist; create it with `floodgate topics create`")
+            }
+            Finding::Partitions { topic, partitions, input, wanted } => write!(
+                f,
+                "topic {topic} has {partitions} partitions, but {input} has {wanted}; make {topic} \
+                 anew with `floodgate topics create --partitions {wanted}`: the number is fixed for \
+                 life, because a record's partition is its merchant's"
+            ),
+            Finding::Setting { topic, setting, value, wanted, because } => write!(
+                f,
+                "topic {topic} has {setting}={value}: {because}; mend it with `kafka-configs.sh \
+                 --alter --entity-type topics --entity-name {topic} --add-config \
+                 {setting}={wanted}`"
+            ),
+        }
+    }
+}
+
+/// Which of a topic's settings have to be how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Role {
+    Input(Timestamps),
+    Output,
+    Counters,
+}
+
+/// A condition on the value of a setting.
+#[derive(Debug, Clone, Copy)]
+enum Condition {
+    Is(&'static str),
+    AtLeast(i64),
+    /// At least so much, or [`FOREVER`].
+    KeptAtLeast(i64),
+}
+
+impl Condition {
+    fn holds(self, value: &str) -> bool {
+        let number = || value.parse::<i64>().ok();
+        match self {
+            Condition::Is(wanted) => value == wanted,
+            Condition::AtLeast(least) => number().is_some_and(|number| number >= least),
+            Condition::KeptAtLeast(least) => {
+                number().is_some_and(|number| number == FOREVER || number >= least)
+            }
+        }
+    }
+}
+
+/// A setting that a topic of some role must have.
+#[derive(Debug)]
+struct Rule {
+    setting: &'static str,
+    /// What a new topic gets.
+    value: String,
+    condition: Condition,
+    because: &'static str,
+}
+
+fn rule(
+    setting: &'static str,
+    value: impl ToString,
+    condition: Condition,
+    because: &'static str,
+) -> Rule {
+    Rule { setting, value: value.to_string(), condition, because }
+}
+
+fn rules(role: Role, replication: usize) -> Vec<Rule> {
+    let bytes = i64::from(MESSAGE_BYTES_MAX);
+    let copies = if replication >= 3 { 2 } else { 1 };
+    let mut rules = vec![
+        rule(
+            "max.message.bytes",
+            bytes,
+            Condition::AtLeast(bytes),
+            "a large record would stop its partition",
+        ),
+        rule(
+            "min.insync.replicas",
+            copies,
+            Condition::AtLeast(copies),
+            "an acknowledged record could be lost with one broker",
+        ),
+        rule(
+            "unclean.leader.election.enable",
+            "false",
+            Condition::Is("false"),
+            "committed records and transaction markers could be lost",
+        ),
+    ];
+    match role {
+        Role::Input(timestamps) => rules.extend(input_rules(timestamps)),
+        Role::Output => {
+            rules.extend(own_time_rules());
+            rules.push(delete_rule());
+            rules.push(rule(
+                "retention.ms",
+                RETENTION_MS,
+                Condition::KeptAtLeast(INPUT_RETENTION_MS_MIN),
+                "answers could be deleted before they are read",
+            ));
+        }
+        Role::Counters => {
+            rules.extend(own_time_rules());
+            rules.push(rule(
+                "cleanup.policy",
+                "compact",
+                Condition::Is("compact"),
+                "the last record of a counter could be deleted, or none ever",
+            ));
+        }
+    }
+    rules
+}
+
+fn input_rules(timestamps: Timestamps) -> Vec<Rule> {
+    let mut rules = vec![delete_rule()];
+    match timestamps {
+        Timestamps::Append => rules.extend([
+            rule(
+                "message.timestamp.type",
+                "LogAppendTime",
+                Condition::Is("LogAppendTime"),
+                "time would be what a publisher's clock says, and one wrong clock expires holds",
+            ),
+            rule(
+                "retention.ms",
+                RETENTION_MS,
+                Condition::KeptAtLeast(INPUT_RETENTION_MS_MIN),
+                "it must be kept for at least as long as snapshots are, to recover from them",
+            ),
+        ]),
+        Timestamps::Create => {
+            rules.extend(own_time_rules());
+            rules.push(rule(
+                "retention.ms",
+                FOREVER,
+                Condition::Is("-1"),
+                "retention goes by the records' own timestamps and may delete them at once",
+            ));
+        }
+    }
+    rules
+}
+
+/// Records come with timestamps of their own, however far these are from the broker's clock.
+fn own_time_rules() -> [Rule; 3] {
+    const NO_BOUND: i64 = i64::MAX;
+    let bound = "a record whose timestamp is far from the broker's clock would be refused";
+    [
+        rule(
+            "message.timestamp.type",
+            "CreateTime",
+            Condition::Is("CreateTime"),
+            "the timestamp is part of the record, and the broker would replace it",
+        ),
+        rule("message.timestamp.before.max.ms", NO_BOUND, Condition::AtLeast(NO_BOUND), bound),
+        rule("message.timestamp.after.max.ms", NO_BOUND, Condition::AtLeast(NO_BOUND), bound),
+    ]
+}
+
+fn delete_rule() -> Rule {
+    rule(
+        "cleanup.policy",
+        "delete",
+        Condition::Is("delete"),
+        "compaction drops all but the last record of a key",
+    )
+}
+
+/// The topics with their roles, the input first.
+fn roles(settings: &Settings, timestamps: Timestamps) -> [(&str, Role); 5] {
+    let names = &settings.topics;
+    [
+        (&names.orders, Role::Input(timestamps)),
+        (&names.status, Role::Output),
+        (&names.settled, Role::Output),
+        (&names.dead_letters, Role::Output),
+        (&names.gmv, Role::Counters),
+    ]
+}
+
+/// Creates the topics that do not exist; returns their names.
+pub fn create_topics(
+    settings: &Settings,
+    partitions: u32,
+    replication: u32,
+    timestamps: Timestamps,
+) -> Result<Vec<String>, LogError> {
+    let invalid = |what: &str| LogError::Fatal(format!("that many {what} cannot be"));
+    let partitions = i32::try_from(partitions).map_err(|_| invalid("partitions"))?;
+    let copies = i32::try_from(replication).map_err(|_| invalid("replicas"))?;
+    let described = roles(settings, timestamps)
+        .map(|(topic, role)| (topic, rules(role, usize::try_from(replication).unwrap_or(0))));
+    let topics = described.each_ref().map(|(topic, rules)| {
+        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(copies));
+        rules.iter().fold(topic, |topic, rule| topic.set(rule.setting, &rule.value))
+    });
+    let options = AdminOptions::new()
+        .request_timeout(Some(ANSWER_WAIT_MAX))
+        .operation_timeout(Some(ANSWER_WAIT_MAX));
+    let results = wait_for(client(settings)?.create_topics(&topics, &options))
+        .map_err(|error| log_error("creating the topics", &error))?;
+    let mut created = Vec::new();
+    for result in results {
+        match result {
+            Ok(topic) => created.push(topic),
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => {
+                return Err(with_code(code, format!("creating the topic {topic}: {code}")));
+            }
+        }
+    }
+    Ok(created)
+}
+
+/// Compares the topics with what the guarantees need; nothing is found when all is well.
+pub fn check_topics(settings: &Settings, timestamps: Timestamps) -> Result<Vec<Finding>, LogError> {
+    let client = client(settings)?;
+    // A consumer, because asking a producer's way could create a topic that does not exist.
+    let metadata: BaseConsumer<Logging> = settings
+        .watermarks()
+        .create_with_context(Logging::new("metadata"))
+        .map_err(|error| log_error("making the client for metadata", &error))?;
+    let mut findings = Vec::new();
+    let mut input_partitions = None;
+    for (topic, role) in roles(settings, timestamps) {
+        let Some(shape) = shape(&metadata, topic)? else {
+            findings.push(Finding::Missing { topic: topic.to_owned() });
+            continue;
+        };
+        let wanted = *input_partitions.get_or_insert(shape.partitions);
+        if shape.partitions != wanted {
+            findings.push(Finding::Partitions {
+                topic: topic.to_owned(),
+                partitions: shape.partitions,
+                input: settings.topics.orders.clone(),
+                wanted,
+            });
+        }
+        let present = describe(&client, topic)?;
+        findings.extend(broken(topic, &present, rules(role, shape.replicas)));
+    }
+    Ok(findings)
+}
+
+/// Whose clock stamps the input's records, as its topic is set.
+pub fn input_timestamps(settings: &Settings) -> Result<Timestamps, LogError> {
+    let present = describe(&client(settings)?, &settings.topics.orders)?;
+    let value = present.get("message.timestamp.type").and_then(|entry| entry.value.clone());
+    Ok(match value.as_deref() {
+        Some("LogAppendTime") => Timestamps::Append,
+        _ => Timestamps::Create,
+    })
+}
+
+fn broken(topic: &str, present: &ConfigResource, rules: Vec<Rule>) -> Vec<Finding> {
+    let value = |rule: &Rule| {
+        let entry = present.get(rule.setting)?;
+        entry.value.clone()
+    };
+    rules
+        .into_iter()
+        .filter_map(|rule| {
+            // A broker that does not know a setting does not enforce it either.
+            let value = value(&rule).filter(|value| !rule.condition.holds(value))?;
+            Some(Finding::Setting {
+                topic: topic.to_owned(),
+                setting: rule.setting,
+                value,
+                wanted: rule.value,
+                because: rule.because,
+            })
+        })
+        .collect()
+}
+
+#[derive(Debug)]
+struct Shape {
+    partitions: usize,
+    replicas: usize,
+}
+
+/// The topic's shape; none if it does not exist.
+fn shape(client: &BaseConsumer<Logging>, topic: &str) -> Result<Option<Shape>, LogError> {
+    let metadata = client
+        .fetch_metadata(Some(topic), ANSWER_WAIT_MAX)
+        .map_err(|error| log_error("asking for a topic", &error))?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic);
+    Ok(found.filter(|topic| !topic.partitions().is_empty()).map(|topic| Shape {
+        partitions: topic.partitions().len(),
+        replicas: topic.partitions().iter().map(|part| part.replicas().len()).min().unwrap_or(0),
+    }))
+}
+
+fn describe(client: &AdminClient<Logging>, topic: &str) -> Result<ConfigResource, LogError> {
+    let options = AdminOptions::new().request_timeout(Some(ANSWER_WAIT_MAX));
+    let resources = [ResourceSpecifier::Topic(topic)];
+    let mut described = wait_for(client.describe_configs(&resources, &options))
+        .map_err(|error| log_error("asking for a topic's settings", &error))?
+        .into_iter();
+    match described.next() {
+        Some(Ok(resource)) => {
+            debug_assert_eq!(resource.specifier, OwnedResourceSpecifier::Topic(topic.to_owned()));
+            Ok(resource)
+        }
+        Some(Err(code)) => Err(with_code(code, format!("asking for settings of {topic}: {code}"))),
+        None => Err(LogError::Retry(format!("no answer about the settings of {topic}"))),
+    }
+}
+
+fn client(settings: &Settings) -> Result<AdminClient<Logging>, LogError> {
+    settings
+        .admin()
+        .create_with_context(Logging::new("admin"))
+        .map_err(|error| log_error("making the administrative client", &error))
+}
+
+/// Waits for a future of the administrative client, which has a thread of its own.
+fn wait_for<T>(future: impl Future<Output = T>) -> T {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let mut future = pin!(future);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(value) => return value,
+            Poll::Pending => thread::park(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod admin_tests {
+    use super::*;
+
+    #[test]
+    fn every_role_accepts_what_it_creates() {
+        let roles = [
+            Role::Input(Timestamps::Append),
+            Role::Input(Timestamps::Create),
+            Role::Output,
+            Role::Counters,
+        ];
+        for (role, replication) in roles.into_iter().flat_map(|role| [(role, 1), (role, 3)]) {
+            for rule in rules(role, replication) {
+                assert!(rule.condition.holds(&rule.value), "{role:?}: {rule:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_finding_says_what_to_do() {
+        let finding = Finding::Setting {
+            topic: "gmv".to_owned(),
+            setting: "cleanup.policy",
+            value: "delete".to_owned(),
+            wanted: "compact".to_owned(),
+            because: "the last record of a counter could be deleted",
+        };
+        let text = finding.to_string();
+        assert!(text.contains("--entity-name gmv --add-config cleanup.policy=compact"), "{text}");
+    }
+}

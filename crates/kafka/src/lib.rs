@@ -1,0 +1,33 @@
+//! The log port of `pipeline` on a real Kafka cluster, and the topics it needs.
+//!
+//! Not a general Kafka client: [`KafkaLog`] is one member of one consumer group with one
+//! transactional producer, [`KafkaOffsets`] answers the questions that may take their time, and
+//! [`admin`] creates and checks the topics. It knows partitions, offsets and bytes, no orders.
+//!
+//! A worker has three clients of librdkafka: a group member that never fetches, a fetcher that
+//! belongs to no group, and the producer. Membership and reading are apart so that a partition can
+//! be started and stopped at will without touching the group protocol, in which every assignment
+//! and every revocation has to be answered exactly once.
+//!
+//! Invariant: nothing is committed for a partition after the group took it away, because every
+//! commit carries the member and the generation under which the worker was last told what it owns.
+
+pub mod admin;
+mod batch;
+mod errors;
+mod fetcher;
+mod log;
+mod logging;
+mod member;
+mod metadata;
+mod offsets;
+mod ownership;
+mod producer;
+pub mod reader;
+mod settings;
+mod ticks;
+mod wake;
+
+pub use log::KafkaLog;
+pub use offsets::KafkaOffsets;
+pub use settings::{Settings, SettingsError, TopicNames};

@@ -1,0 +1,255 @@
+//! The port's `Log` on Kafka: a group member, a fetcher and a transactional producer put together.
+//!
+//! Not a worker: it decides nothing about what is read or written. Invariant: records of a partition
+//! are handed on only while it is this worker's, and a commit is confirmed by the group's own
+//! metadata first.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use ledger::units::Offset;
+use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit};
+use rdkafka::error::KafkaResult;
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+use wire::{Output, Outputs};
+
+use crate::errors::with_code;
+use crate::fetcher::Fetcher;
+use crate::member::{Kind, Member};
+use crate::producer::{Producer, TransactionError};
+use crate::settings::Settings;
+use crate::ticks::Ticks;
+use crate::wake::Wake;
+
+/// Longest pause between two attempts to hand a record to a full producer.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// See the module's documentation. It must be dropped by the thread that uses it; that leaves the
+/// group and can take as long as the group's coordinator takes to answer.
+#[derive(Debug)]
+pub struct KafkaLog {
+    settings: Settings,
+    wake: Arc<Wake>,
+    member: Member,
+    fetcher: Fetcher,
+    producer: Option<Producer>,
+    /// A producer whose transactions are being initialised.
+    next_producer: Option<Producer>,
+    ticks: Option<Ticks>,
+}
+
+impl KafkaLog {
+    /// A member that has not joined yet, without a producer.
+    pub fn new(settings: Settings) -> Result<KafkaLog, LogError> {
+        settings.check().map_err(|error| LogError::Fatal(error.to_string()))?;
+        let wake = Arc::new(Wake::default());
+        Ok(KafkaLog {
+            member: Member::new(&settings, &wake)?,
+            fetcher: Fetcher::new(&settings, wake.clone())?,
+            producer: None,
+            next_producer: None,
+            ticks: None,
+            wake,
+            settings,
+        })
+    }
+
+    /// Tells the worker what changed, and stops reading what is not its own any more.
+    fn hand_on_changes(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
+        let mut any = false;
+        while let Some(change) = self.member.next_change() {
+            if change.kind == Kind::Lost {
+                change.partitions.iter().for_each(|partition| self.fetcher.stop(*partition));
+            }
+            on_event(change.as_event());
+            any = true;
+        }
+        any
+    }
+
+    fn producer(&self) -> Result<&Producer, LogError> {
+        self.producer
+            .as_ref()
+            .ok_or_else(|| LogError::Transaction("there is no producer yet".to_owned()))
+    }
+
+    fn transaction_timeout(&self) -> Duration {
+        Duration::from_millis(self.settings.transaction_timeout_ms.into())
+    }
+
+    /// Hands one output on; waits while the producer is full.
+    fn produce_one(&self, producer: &Producer, output: &Output<'_>) -> Result<(), LogError> {
+        let mut deadline = None;
+        loop {
+            let code = match producer.produce(output) {
+                Ok(()) => return Ok(()),
+                Err(code) => code,
+            };
+            let message = format!("producing to {:?} {}: {code}", output.topic, output.partition);
+            if code != RDKafkaErrorCode::QueueFull {
+                return Err(match with_code(code, message) {
+                    // What was handed on before stays in the transaction, so it cannot be repeated.
+                    LogError::Retry(message) => LogError::Transaction(message),
+                    error => error,
+                });
+            }
+            let now = Instant::now();
+            if now >= *deadline.get_or_insert(now + self.transaction_timeout()) {
+                return Err(LogError::Transaction(message));
+            }
+            producer.flush(now + FULL_PAUSE);
+        }
+    }
+
+    fn offsets(&self, commits: &[PartitionCommit]) -> KafkaResult<TopicPartitionList> {
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for commit in commits {
+            let partition = i32::try_from(commit.partition).expect("the group gave it so");
+            let offset = i64::try_from(commit.offset.0).expect("offsets come from the log");
+            let mut element = list.add_partition(&self.settings.topics.orders, partition);
+            element.set_offset(NativeOffset::Offset(offset))?;
+            element.set_metadata(&commit.metadata);
+        }
+        Ok(list)
+    }
+
+    /// Sends the offsets, flushes and commits; whatever is not plainly committed is an error.
+    fn commit_transaction(&mut self, commits: &[PartitionCommit]) -> Result<(), CommitOutcome> {
+        let unknown = |why: String| CommitOutcome::Unknown(why);
+        let wait = self.transaction_timeout();
+        let deadline = Instant::now() + wait;
+        let offsets = self.offsets(commits).map_err(|error| unknown(error.to_string()))?;
+        // Without offsets nothing is claimed that the group could have given to somebody else.
+        let group = match commits {
+            [] => None,
+            _ => {
+                let partitions = commits.iter().map(|commit| commit.partition);
+                Some(self.member.metadata_for(partitions).map_err(unknown)?)
+            }
+        };
+        let producer = self.producer().map_err(|error| unknown(error.to_string()))?;
+        if let Some(group) = group {
+            retried(deadline, || producer.send_offsets(&offsets, &group, wait))?;
+        }
+        if !producer.flush(deadline) {
+            return Err(unknown("outputs are not acknowledged".to_owned()));
+        }
+        if let Some(why) = producer.failed_delivery() {
+            return Err(unknown(format!("an output could not be delivered: {why}")));
+        }
+        retried(deadline, || producer.commit(wait))?;
+        producer.suspicion().map_or(Ok(()), |why| Err(CommitOutcome::CommittedSuspect(why)))
+    }
+}
+
+/// Makes a call until it succeeds, as long as it can be repeated and there is time.
+fn retried(
+    deadline: Instant,
+    mut call: impl FnMut() -> Result<(), TransactionError>,
+) -> Result<(), CommitOutcome> {
+    loop {
+        match call() {
+            Ok(()) => return Ok(()),
+            Err(error) if error.fenced() => return Err(CommitOutcome::Fenced(error.to_string())),
+            Err(error) if error.retriable && Instant::now() < deadline => {}
+            Err(error) => return Err(CommitOutcome::Unknown(error.to_string())),
+        }
+    }
+}
+
+impl Log for KafkaLog {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, LogError> {
+        let deadline = Instant::now() + wait;
+        loop {
+            self.wake.reset();
+            let served = self.member.serve();
+            let changed = self.hand_on_changes(on_event);
+            served?;
+            self.fetcher.serve();
+            self.producer.iter().for_each(Producer::serve);
+            self.ticks.iter().for_each(Ticks::serve);
+            let records = self.fetcher.hand_on(on_event)?;
+            if changed || records.is_some() || !self.wake.wait_until(deadline) {
+                return Ok(records.unwrap_or(0));
+            }
+        }
+    }
+
+    fn start(&mut self, partition: Partition, offset: Offset) -> Result<(), LogError> {
+        if !self.member.works_on(partition) {
+            // It was lost meanwhile, of which the next poll will tell.
+            tracing::debug!(partition, "not started: it is not this worker's any more");
+            return Ok(());
+        }
+        self.fetcher.start(partition, offset)
+    }
+
+    fn stop(&mut self, partition: Partition) -> Result<(), LogError> {
+        self.fetcher.stop(partition);
+        Ok(())
+    }
+
+    fn release(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        partitions.iter().for_each(|partition| self.fetcher.stop(*partition));
+        self.member.release(partitions)
+    }
+
+    fn join(&mut self) -> Result<(), LogError> {
+        self.member.join()
+    }
+
+    fn leave(&mut self) -> Result<(), LogError> {
+        self.member.leave()
+    }
+
+    fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
+        self.producer = None;
+        let producer = match self.next_producer.take() {
+            Some(producer) => producer,
+            None => Producer::new(&self.settings)?,
+        };
+        let initialised =
+            producer.init_transactions(wait).map_err(TransactionError::into_log_error);
+        producer.serve();
+        match initialised {
+            Ok(()) => self.producer = Some(producer),
+            // To be gone on with.
+            Err(LogError::Retry(_)) => self.next_producer = Some(producer),
+            // The next attempt needs a new client.
+            Err(_) => {}
+        }
+        initialised
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.producer()?.begin().map_err(TransactionError::into_log_error)
+    }
+
+    fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError> {
+        let producer = self.producer()?;
+        outputs.iter().skip(first).try_for_each(|output| self.produce_one(producer, &output))
+    }
+
+    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
+        self.commit_transaction(commits).err().unwrap_or(CommitOutcome::Committed)
+    }
+
+    fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {
+        let ticks = match self.ticks.take() {
+            Some(ticks) => ticks,
+            None => Ticks::new(&self.settings)?,
+        };
+        ticks.append(partition);
+        self.ticks = Some(ticks);
+        Ok(())
+    }
+
+    fn readable_end(&self, partition: Partition) -> Option<Offset> {
+        self.fetcher.readable_end(partition)
+    }
+}

@@ -1,0 +1,352 @@
+//! A worker's membership in the consumer group.
+//!
+//! Not a reader: the member's own client fetches nothing. Invariant: the group is answered once for
+//! every change, and a partition counts as this worker's only under the identity (member id and
+//! generation) under which the group last told what it owns.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use pipeline::log::{Event, LogError, Partition};
+use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::errors::log_error;
+use crate::logging::Logging;
+use crate::metadata::{GroupMetadata, Identity};
+use crate::ownership::Ownership;
+use crate::settings::Settings;
+use crate::wake::Wake;
+
+/// How long a commit waits for the group to tell what changed with a new generation.
+const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// How often a member that owes an answer looks whether the group still knows it.
+const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
+
+/// See the module's documentation.
+pub(crate) struct Member {
+    topic: String,
+    ownership: Ownership,
+    /// Under which the worker was last told what it owns.
+    identity: Option<Identity>,
+    /// What the worker has yet to be told, in order.
+    untold: VecDeque<Change>,
+    checked_at: Instant,
+    unsubscribed: bool,
+    consumer: BaseConsumer<Rebalances>,
+}
+
+/// A change of what the worker owns.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Change {
+    pub(crate) kind: Kind,
+    pub(crate) partitions: Vec<Partition>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Assigned,
+    Revoked,
+    Lost,
+}
+
+impl Change {
+    pub(crate) fn as_event(&self) -> Event<'_> {
+        match self.kind {
+            Kind::Assigned => Event::Assigned(&self.partitions),
+            Kind::Revoked => Event::Revoked(&self.partitions),
+            Kind::Lost => Event::Lost(&self.partitions),
+        }
+    }
+}
+
+impl Member {
+    /// A member that has not joined yet. `wake` is signalled when the group has something to say.
+    pub(crate) fn new(settings: &Settings, wake: &Arc<Wake>) -> Result<Member, LogError> {
+        let mut consumer: BaseConsumer<Rebalances> = settings
+            .member()
+            .create_with_context(Rebalances::new())
+            .map_err(|error| log_error("making the group's client", &error))?;
+        let wake = wake.clone();
+        consumer.set_nonempty_callback(move || wake.signal());
+        Ok(Member {
+            topic: settings.topics.orders.clone(),
+            ownership: Ownership::default(),
+            identity: None,
+            untold: VecDeque::new(),
+            checked_at: Instant::now(),
+            unsubscribed: false,
+            consumer,
+        })
+    }
+
+    pub(crate) fn join(&mut self) -> Result<(), LogError> {
+        self.consumer
+            .subscribe(&[&self.topic])
+            .map_err(|error| log_error("joining the group", &error))
+    }
+
+    /// Serves the group without waiting. Errors are about the group as a whole.
+    pub(crate) fn serve(&mut self) -> Result<(), LogError> {
+        let mut result = Ok(());
+        loop {
+            let callbacks = self.consumer.context().logging.callbacks();
+            if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+                result = Err(log_error("serving the group", &error));
+            }
+            if self.consumer.context().logging.callbacks() == callbacks {
+                break;
+            }
+        }
+        self.take_in();
+        self.notice_expulsion();
+        self.answer()?;
+        result
+    }
+
+    /// The next change that the worker is to be told of.
+    pub(crate) fn next_change(&mut self) -> Option<Change> {
+        self.untold.pop_front()
+    }
+
+    /// Whether the worker may read and commit the partition.
+    pub(crate) fn works_on(&self, partition: Partition) -> bool {
+        self.ownership.works_on(partition)
+    }
+
+    pub(crate) fn release(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        self.ownership.release(partitions);
+        self.answer()
+    }
+
+    /// Asks for everything back; the group hears of it when it is released, since a client that has
+    /// unsubscribed sends no heartbeats any more.
+    pub(crate) fn leave(&mut self) -> Result<(), LogError> {
+        let partitions = self.ownership.leave();
+        self.tell(Kind::Revoked, partitions);
+        self.answer()
+    }
+
+    /// The metadata for a commit of these partitions, or why they must not be committed. Waits
+    /// shortly while the group has a new generation and has not told yet what that changes.
+    pub(crate) fn metadata_for(
+        &mut self,
+        partitions: impl Iterator<Item = Partition> + Clone,
+    ) -> Result<GroupMetadata, String> {
+        let deadline = Instant::now() + SETTLE_MAX;
+        loop {
+            // Trouble with the group shows in what follows, or in the next poll.
+            let served = self.serve();
+            if let Some(partition) = partitions.clone().find(|partition| !self.works_on(*partition))
+            {
+                return Err(format!("partition {partition} is not this worker's any more"));
+            }
+            let metadata = self.metadata().ok_or("the client has no group")?;
+            let identity = metadata.identity();
+            if !identity.is_member() || self.consumer.assignment_lost() {
+                return Err("this worker is not a member of the group any more".to_owned());
+            }
+            if Some(&identity) == self.identity.as_ref() {
+                return Ok(metadata);
+            }
+            if Instant::now() > deadline {
+                let why = served.err().map(|error| format!(": {error}")).unwrap_or_default();
+                return Err(format!("the group is rebalancing{why}"));
+            }
+            drop(self.consumer.poll(Duration::from_millis(10)));
+        }
+    }
+
+    /// Takes in what the callback recorded.
+    fn take_in(&mut self) {
+        loop {
+            let Some(rebalance) = self.consumer.context().lock().pop_front() else { return };
+            self.identity = rebalance.identity;
+            let partitions = match rebalance.kind {
+                // The remainder of a rebalance in which the group expelled this worker.
+                Kind::Assigned if !self.identity.as_ref().is_some_and(Identity::is_member) => {
+                    self.ownership.assign(&rebalance.partitions);
+                    self.ownership.release(&rebalance.partitions);
+                    Vec::new()
+                }
+                Kind::Assigned => self.ownership.assign(&rebalance.partitions),
+                Kind::Revoked => self.ownership.revoke(&rebalance.partitions),
+                Kind::Lost => self.ownership.lose(&rebalance.partitions),
+            };
+            self.tell(rebalance.kind, partitions);
+        }
+    }
+
+    /// While a revocation waits for its answer, the client only forgets its member id when the
+    /// group has expelled it, and says nothing.
+    fn notice_expulsion(&mut self) {
+        if !self.ownership.owes_answer() || self.checked_at.elapsed() < STILL_MEMBER_INTERVAL {
+            return;
+        }
+        self.checked_at = Instant::now();
+        if self.metadata().is_some_and(|metadata| !metadata.identity().is_member()) {
+            let partitions = self.ownership.lose_all();
+            self.tell(Kind::Lost, partitions);
+        }
+    }
+
+    /// Answers the group if all that it asked for is released.
+    fn answer(&mut self) -> Result<(), LogError> {
+        if let Some(partitions) = self.ownership.take_answer() {
+            let list = list(&self.topic, &partitions);
+            self.consumer
+                .incremental_unassign(&list)
+                .map_err(|error| log_error("giving partitions back", &error))?;
+        }
+        if self.ownership.can_leave() && !self.unsubscribed {
+            self.unsubscribed = true;
+            self.consumer.unsubscribe();
+        }
+        Ok(())
+    }
+
+    fn tell(&mut self, kind: Kind, partitions: Vec<Partition>) {
+        if !partitions.is_empty() {
+            tracing::info!(?kind, ?partitions, "the group's assignment changed");
+            self.untold.push_back(Change { kind, partitions });
+        }
+    }
+
+    fn metadata(&self) -> Option<GroupMetadata> {
+        // SAFETY: the client lives as long as the consumer.
+        unsafe { GroupMetadata::of(self.consumer.client().native_ptr()) }
+    }
+}
+
+impl Drop for Member {
+    /// Gives everything back and leaves the group, which the consumer's own drop waits for.
+    fn drop(&mut self) {
+        self.consumer.context().closing.store(true, Ordering::Relaxed);
+        self.take_in();
+        let partitions = self.ownership.lose_all();
+        if !partitions.is_empty() {
+            tracing::warn!(?partitions, "dropped while owning partitions");
+        }
+        if let Err(error) = self.answer() {
+            tracing::warn!(%error, "could not answer the group before leaving it");
+        }
+    }
+}
+
+impl std::fmt::Debug for Member {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member")
+            .field("ownership", &self.ownership)
+            .field("identity", &self.identity)
+            .field("untold", &self.untold)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the group said, recorded by the callback. It runs inside the member's poll, and once more
+/// while its client is dropped.
+#[derive(Debug)]
+struct Rebalances {
+    logging: Logging,
+    recorded: Mutex<VecDeque<Rebalance>>,
+    /// Whether nobody is left to release anything. Set and read by the member's thread.
+    closing: AtomicBool,
+}
+
+#[derive(Debug)]
+struct Rebalance {
+    kind: Kind,
+    partitions: Vec<Partition>,
+    identity: Option<Identity>,
+}
+
+impl Rebalances {
+    fn new() -> Rebalances {
+        Rebalances {
+            logging: Logging::new("member"),
+            recorded: Mutex::default(),
+            closing: AtomicBool::new(false),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
+        // Nothing can panic while a rebalance is pushed or popped.
+        self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl ClientContext for Rebalances {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.logging.log(level, facility, message);
+    }
+
+    fn stats_raw(&self, statistics: &[u8]) {
+        self.logging.stats_raw(statistics);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.logging.error(error, reason);
+    }
+}
+
+impl ConsumerContext for Rebalances {
+    /// Records the change. An assignment or a loss is answered at once, a revocation when the
+    /// worker has released it.
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        error: RDKafkaRespErr,
+        list: &mut TopicPartitionList,
+    ) {
+        self.logging.count_callback();
+        // Before the answer, so that it is the identity to which the change belongs.
+        // SAFETY: the client lives as long as the consumer.
+        let metadata = unsafe { GroupMetadata::of(consumer.client().native_ptr()) };
+        let closing = self.closing.load(Ordering::Relaxed);
+        let (kind, answered) = if error == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            (Kind::Assigned, assign_without_fetching(consumer, list))
+        } else if consumer.assignment_lost() || closing {
+            (Kind::Lost, consumer.incremental_unassign(list))
+        } else {
+            (Kind::Revoked, Ok(()))
+        };
+        if let Err(error) = answered {
+            tracing::error!(%error, ?kind, "could not answer the group");
+        }
+        self.lock().push_back(Rebalance {
+            kind,
+            partitions: partitions(list),
+            identity: metadata.map(|metadata| metadata.identity()),
+        });
+    }
+}
+
+/// Accepts an assignment. The member's client must have some position and be paused: what it reads
+/// before the pause takes effect is dropped by whoever polls.
+fn assign_without_fetching(
+    consumer: &BaseConsumer<Rebalances>,
+    list: &mut TopicPartitionList,
+) -> KafkaResult<()> {
+    list.set_all_offsets(Offset::End)?;
+    consumer.incremental_assign(list)?;
+    if list.count() == 0 { Ok(()) } else { consumer.pause(list) }
+}
+
+fn list(topic: &str, partitions: &[Partition]) -> TopicPartitionList {
+    let mut list = TopicPartitionList::with_capacity(partitions.len());
+    for partition in partitions {
+        list.add_partition(topic, i32::try_from(*partition).expect("the group gave it so"));
+    }
+    list
+}
+
+fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
+    let number = |partition| u32::try_from(partition).expect("the group assigns real partitions");
+    list.elements().iter().map(|element| number(element.partition())).collect()
+}

@@ -1,0 +1,160 @@
+//! The port's questions to the log, on clients of their own.
+//!
+//! Not part of the group: its consumer has the group's id and never subscribes, so that it can ask
+//! what is committed without disturbing anybody. Invariant: a committed offset is stable (no open
+//! transaction can still change it), and the bounds of a partition count what is not committed yet.
+
+use std::time::{Duration, Instant};
+
+use ledger::units::Offset;
+use pipeline::log::{Committed, InputBounds, LogError, Offsets, Partition, PartitionCommit};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+use wire::Topic;
+
+use crate::errors::log_error;
+use crate::logging::Logging;
+use crate::reader::PartitionReader;
+use crate::settings::Settings;
+
+/// Longest wait for an answer about partitions, topics or the cluster.
+const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// See the module's documentation.
+pub struct KafkaOffsets {
+    settings: Settings,
+    committed: BaseConsumer<Logging>,
+    watermarks: BaseConsumer<Logging>,
+}
+
+impl KafkaOffsets {
+    /// Connects in the background; nothing is asked yet.
+    pub fn new(settings: &Settings) -> Result<KafkaOffsets, LogError> {
+        settings.check().map_err(|error| LogError::Fatal(error.to_string()))?;
+        let failed = |error| log_error("making the client for offsets", &error);
+        let client = |config: rdkafka::ClientConfig| {
+            config.create_with_context(Logging::new("offsets")).map_err(failed)
+        };
+        Ok(KafkaOffsets {
+            settings: settings.clone(),
+            committed: client(settings.committed())?,
+            watermarks: client(settings.watermarks())?,
+        })
+    }
+
+    /// First and next offset of a partition, records of open transactions included.
+    fn bounds(&self, topic: &str, partition: Partition) -> Result<(u64, u64), LogError> {
+        self.serve();
+        let number = native(partition)?;
+        let (low, high) = self
+            .watermarks
+            .fetch_watermarks(topic, number, ANSWER_WAIT_MAX)
+            .map_err(|error| log_error("asking for a partition's bounds", &error))?;
+        let offset = |offset: i64| {
+            u64::try_from(offset)
+                .map_err(|_| LogError::Retry(format!("{topic} {partition} has no bounds yet")))
+        };
+        Ok((offset(low)?, offset(high)?))
+    }
+
+    /// Sets a committed offset by hand. The group must be without members.
+    pub fn set_committed(&self, commit: &PartitionCommit) -> Result<(), LogError> {
+        let offset = i64::try_from(commit.offset.0)
+            .map_err(|_| LogError::Fatal(format!("there is no offset {}", commit.offset.0)))?;
+        let failed = |error| log_error("committing an offset", &error);
+        let mut list = TopicPartitionList::with_capacity(1);
+        let mut element = list.add_partition(&self.settings.topics.orders, native(commit.partition)?);
+        element.set_offset(NativeOffset::Offset(offset)).map_err(failed)?;
+        element.set_metadata(&commit.metadata);
+        self.committed.commit(&list, CommitMode::Sync).map_err(failed)
+    }
+
+    /// Lets the clients write their logs.
+    fn serve(&self) {
+        drop(self.committed.poll(Duration::ZERO));
+        drop(self.watermarks.poll(Duration::ZERO));
+    }
+}
+
+impl Offsets for KafkaOffsets {
+    fn committed(
+        &mut self,
+        partitions: &[Partition],
+        wait: Duration,
+    ) -> Result<Vec<Committed>, LogError> {
+        let failed = |error| log_error("asking for committed offsets", &error);
+        self.serve();
+        let deadline = Instant::now() + wait;
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            list.add_partition(&self.settings.topics.orders, native(*partition)?);
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        let list = self.committed.committed_offsets(list, left).map_err(failed)?;
+        let find = |partition: &Partition| {
+            let element = list
+                .find_partition(&self.settings.topics.orders, native(*partition)?)
+                .ok_or_else(|| LogError::Retry(format!("no answer for partition {partition}")))?;
+            element.error().map_err(failed)?;
+            let offset = match element.offset() {
+                NativeOffset::Offset(offset) => u64::try_from(offset).ok().map(Offset),
+                _ => None,
+            };
+            Ok(Committed { offset, metadata: element.metadata().to_owned() })
+        };
+        partitions.iter().map(find).collect()
+    }
+
+    fn input_bounds(&mut self, partition: Partition) -> Result<InputBounds, LogError> {
+        let (oldest, next) = self.bounds(&self.settings.topics.orders, partition)?;
+        Ok(InputBounds { oldest: Offset(oldest), next: Offset(next) })
+    }
+
+    fn outputs_are_empty(&mut self, partition: Partition) -> Result<bool, LogError> {
+        for topic in Topic::ALL {
+            let name = self.settings.topics.output(topic);
+            let (oldest, next) = self.bounds(name, partition)?;
+            // Where records were deleted, some were there.
+            if oldest > 0 {
+                return Ok(false);
+            }
+            let mut records = PartitionReader::start(&self.settings, name, partition, 0)?;
+            if next > 0 && records.next().transpose()?.is_some() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn partition_count(&mut self) -> Result<u32, LogError> {
+        self.serve();
+        let orders = &self.settings.topics.orders;
+        let metadata = self
+            .watermarks
+            .fetch_metadata(Some(orders), ANSWER_WAIT_MAX)
+            .map_err(|error| log_error("asking for the topic", &error))?;
+        let topic = metadata.topics().first();
+        let partitions = topic.map_or(0, |topic| topic.partitions().len());
+        if partitions == 0 {
+            return Err(LogError::Fatal(format!("the topic {orders} does not exist")));
+        }
+        Ok(u32::try_from(partitions).expect("partitions are numbered in 31 bits"))
+    }
+
+    fn cluster_id(&mut self) -> Result<String, LogError> {
+        self.serve();
+        let id = self.watermarks.client().fetch_cluster_id(ANSWER_WAIT_MAX);
+        id.ok_or_else(|| LogError::Retry("the brokers do not answer".to_owned()))
+    }
+}
+
+impl std::fmt::Debug for KafkaOffsets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("KafkaOffsets").field("topics", &self.topics).finish_non_exhaustive()
+    }
+}
+
+fn native(partition: Partition) -> Result<i32, LogError> {
+    i32::try_from(partition)
+        .map_err(|_| LogError::Fatal(format!("{partition} cannot be the number of a partition")))
+}

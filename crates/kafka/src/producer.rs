@@ -1,0 +1,481 @@
+//! The transactional producer, on librdkafka's own functions.
+//!
+//! Not the safe wrapper's producer, for three reasons: that one flushes in slices of 100 ms, looks
+//! every topic up by name for every record, and cannot tell that a request was lost on its way.
+//! librdkafka repeats a request that timed out, or whose connection broke, under the same producer
+//! epoch and then reports success; the first copy may arrive late and decide the next transaction.
+//!
+//! Invariant: once a request of a transaction was lost on its way, [`Producer::suspicion`] says so
+//! before the call that waits for that transaction returns.
+
+use std::ffi::{CStr, CString, c_char, c_int, c_void};
+use std::fmt;
+use std::ptr::{self, NonNull};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use pipeline::log::LogError;
+use rdkafka::ClientContext;
+use rdkafka::bindings as native;
+use rdkafka::client::Client;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::IsError as _;
+use rdkafka::topic_partition_list::TopicPartitionList;
+use rdkafka::types::{
+    RDKafka, RDKafkaConf, RDKafkaErrorCode, RDKafkaHeaders, RDKafkaRespErr, RDKafkaTopic,
+    RDKafkaType,
+};
+use wire::{Output, Topic};
+
+use crate::errors::{Class, class, log_error};
+use crate::logging::Logging;
+use crate::metadata::GroupMetadata;
+use crate::settings::Settings;
+
+/// Longest wait in one call of `rd_kafka_flush`, so that failed deliveries are noticed.
+const FLUSH_SLICE_MS: c_int = 20;
+
+/// See the module's documentation.
+pub(crate) struct Producer {
+    topics: [NonNull<RDKafkaTopic>; Topic::ALL.len()],
+    client: Client<Context>,
+    /// Outlives the client, whose threads write it through a pointer.
+    observed: Arc<Observed>,
+}
+
+/// An error of a transactional call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TransactionError {
+    code: RDKafkaErrorCode,
+    /// Whether the same call can be made again.
+    pub(crate) retriable: bool,
+    text: String,
+}
+
+impl TransactionError {
+    pub(crate) fn fenced(&self) -> bool {
+        class(self.code) == Class::Fenced
+    }
+
+    /// As an error of a call other than commit.
+    pub(crate) fn into_log_error(self) -> LogError {
+        let message = self.to_string();
+        match class(self.code) {
+            Class::Fenced => LogError::Fenced(message),
+            Class::Lasting => LogError::Fatal(message),
+            Class::Passing if self.retriable => LogError::Retry(message),
+            Class::Passing => LogError::Transaction(message),
+        }
+    }
+}
+
+impl fmt::Display for TransactionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({:?})", self.text, self.code)
+    }
+}
+
+/// What librdkafka's threads noticed.
+#[derive(Debug, Default)]
+struct Observed {
+    /// The first request of a transaction that was lost on its way.
+    lost_request: Mutex<Option<String>>,
+    /// The first record that could not be delivered.
+    failed_delivery: Mutex<Option<String>>,
+}
+
+impl Observed {
+    fn note(first: &Mutex<Option<String>>, what: impl FnOnce() -> String) {
+        // A text cannot be left half written.
+        first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(what);
+    }
+
+    fn noted(first: &Mutex<Option<String>>) -> Option<String> {
+        first.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// The client's context: only its log.
+struct Context(Logging);
+
+impl ClientContext for Context {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        self.0.log(level, facility, message);
+    }
+}
+
+impl Producer {
+    /// A producer whose transactions have yet to be initialised.
+    pub(crate) fn new(settings: &Settings) -> Result<Producer, LogError> {
+        let failed = |error| log_error("making the producer", &error);
+        let config = settings.producer();
+        let native_config = config.create_native_config().map_err(failed)?;
+        let observed = Arc::new(Observed::default());
+        // SAFETY: the configuration is alive. The client that is made of it is dropped before
+        // `observed`, since it is declared first in `Producer`, and until then below.
+        unsafe { observe(native_config.ptr(), &observed) };
+        let client = Client::new(
+            &config,
+            native_config,
+            RDKafkaType::RD_KAFKA_PRODUCER,
+            Context(Logging::new("producer")),
+        )
+        .map_err(failed)?;
+        let topics = topic_handles(client.native_ptr(), settings)?;
+        Ok(Producer { topics, client, observed })
+    }
+
+    /// Fences every older producer of the same id and decides what it left open. To be called
+    /// again, with the same producer, if the error is retriable.
+    pub(crate) fn init_transactions(&self, wait: Duration) -> Result<(), TransactionError> {
+        // SAFETY: the client is alive.
+        unsafe { result(native::rd_kafka_init_transactions(self.ptr(), millis(wait))) }
+    }
+
+    pub(crate) fn begin(&self) -> Result<(), TransactionError> {
+        // SAFETY: the client is alive.
+        unsafe { result(native::rd_kafka_begin_transaction(self.ptr())) }
+    }
+
+    /// Hands a copy of the output on. `QueueFull` asks to call again after [`Self::serve`].
+    pub(crate) fn produce(&self, output: &Output<'_>) -> Result<(), RDKafkaErrorCode> {
+        let topic = self.topics[output.topic as usize];
+        let partition = i32::try_from(output.partition).expect("partitions come from the group");
+        let timestamp = i64::try_from(output.timestamp.0).expect("times end at 10^15");
+        let (key, key_len) = parts(output.key);
+        let (value, value_len) = parts(output.value);
+        let headers = headers(output);
+        // SAFETY: client and topic are alive, the arguments have the types that their tags demand,
+        // and key and value are so many bytes, which librdkafka copies before it returns.
+        let error = unsafe {
+            native::rd_kafka_producev(
+                self.ptr(),
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_RKT,
+                topic.as_ptr(),
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
+                partition,
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
+                native::RD_KAFKA_MSG_F_COPY,
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
+                key,
+                key_len,
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_VALUE,
+                value,
+                value_len,
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_TIMESTAMP,
+                timestamp,
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_HEADERS,
+                headers,
+                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_END,
+            )
+        };
+        if !error.is_error() {
+            return Ok(());
+        }
+        if !headers.is_null() {
+            // SAFETY: headers stay the caller's when the record was not taken.
+            unsafe { native::rd_kafka_headers_destroy(headers) };
+        }
+        Err(error.into())
+    }
+
+    /// Serves what librdkafka has to say, without waiting.
+    pub(crate) fn serve(&self) {
+        // SAFETY: the client is alive; the queue is ours and destroyed below.
+        let queue = unsafe { native::rd_kafka_queue_get_main(self.ptr()) };
+        loop {
+            // SAFETY: client and queue are alive, and the event is destroyed after its last use.
+            unsafe {
+                let event = native::rd_kafka_queue_poll(queue, 0);
+                if event.is_null() {
+                    break;
+                }
+                self.take_in(event);
+                native::rd_kafka_event_destroy(event);
+            }
+        }
+        // SAFETY: see above.
+        unsafe { native::rd_kafka_queue_destroy(queue) };
+    }
+
+    /// # Safety
+    /// `event` is alive.
+    unsafe fn take_in(&self, event: *mut native::rd_kafka_event_t) {
+        // SAFETY: the event is alive, and the texts live as long.
+        unsafe {
+            match native::rd_kafka_event_type(event) {
+                native::RD_KAFKA_EVENT_LOG => {
+                    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+                    let (facility_at, text_at) = (&raw mut facility, &raw mut text);
+                    if native::rd_kafka_event_log(event, facility_at, text_at, &raw mut level) == 0
+                    {
+                        let (facility, text) = (string(facility), string(text));
+                        crate::logging::write("producer", level, &facility, &text);
+                    }
+                }
+                native::RD_KAFKA_EVENT_ERROR => {
+                    let error = string(native::rd_kafka_event_error_string(event));
+                    tracing::warn!(client = "producer", error, "Kafka client error");
+                }
+                native::RD_KAFKA_EVENT_DR => loop {
+                    let message = native::rd_kafka_event_message_next(event);
+                    if message.is_null() {
+                        break;
+                    }
+                    if (*message).err.is_error() {
+                        Observed::note(&self.observed.failed_delivery, || {
+                            string(native::rd_kafka_err2str((*message).err))
+                        });
+                    }
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until every record is acknowledged or has failed; false if that took too long.
+    pub(crate) fn flush(&self, deadline: Instant) -> bool {
+        loop {
+            // It wakes up when the last acknowledgement comes. Failed deliveries count as
+            // outstanding until they are served.
+            // SAFETY: the client is alive.
+            let error = unsafe { native::rd_kafka_flush(self.ptr(), FLUSH_SLICE_MS) };
+            self.serve();
+            if !error.is_error() {
+                return true;
+            }
+            if Instant::now() >= deadline {
+                return false;
+            }
+        }
+    }
+
+    pub(crate) fn send_offsets(
+        &self,
+        offsets: &TopicPartitionList,
+        group: &GroupMetadata,
+        wait: Duration,
+    ) -> Result<(), TransactionError> {
+        // SAFETY: client, list and metadata are alive.
+        unsafe {
+            result(native::rd_kafka_send_offsets_to_transaction(
+                self.ptr(),
+                offsets.ptr(),
+                group.as_ptr(),
+                millis(wait),
+            ))
+        }
+    }
+
+    /// Ends the transaction. To be called again if the error is retriable.
+    pub(crate) fn commit(&self, wait: Duration) -> Result<(), TransactionError> {
+        // SAFETY: the client is alive.
+        unsafe { result(native::rd_kafka_commit_transaction(self.ptr(), millis(wait))) }
+    }
+
+    /// The request of a transaction that was lost on its way, if one was.
+    pub(crate) fn suspicion(&self) -> Option<String> {
+        Observed::noted(&self.observed.lost_request)
+    }
+
+    /// Why a record could not be delivered, if one could not.
+    pub(crate) fn failed_delivery(&self) -> Option<String> {
+        Observed::noted(&self.observed.failed_delivery)
+    }
+
+    fn ptr(&self) -> *mut RDKafka {
+        self.client.native_ptr()
+    }
+}
+
+// SAFETY: clients and topic handles of librdkafka may be used from any thread.
+unsafe impl Send for Producer {}
+
+impl Drop for Producer {
+    /// Drops what has not been sent: an open transaction is decided by the next producer of the
+    /// same id, or by the broker when it times out.
+    fn drop(&mut self) {
+        // SAFETY: the client is alive until the fields are dropped, and the topics are not used
+        // again.
+        unsafe {
+            let everything = native::RD_KAFKA_PURGE_F_QUEUE
+                | native::RD_KAFKA_PURGE_F_INFLIGHT
+                | native::RD_KAFKA_PURGE_F_NON_BLOCKING;
+            native::rd_kafka_purge(self.ptr(), everything);
+            for topic in self.topics {
+                native::rd_kafka_topic_destroy(topic.as_ptr());
+            }
+        }
+        self.serve();
+    }
+}
+
+impl fmt::Debug for Producer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Producer").field("observed", &self.observed).finish_non_exhaustive()
+    }
+}
+
+/// A handle for a topic, to be destroyed before its client.
+///
+/// # Safety
+/// `client` is alive.
+pub(crate) unsafe fn topic_handle(
+    client: *mut RDKafka,
+    name: &str,
+) -> Result<NonNull<RDKafkaTopic>, LogError> {
+    let no_topic = || LogError::Fatal(format!("`{name}` cannot be the name of a topic"));
+    let name = CString::new(name).map_err(|_| no_topic())?;
+    // SAFETY: the client is alive, and the name is a string.
+    let handle = unsafe { native::rd_kafka_topic_new(client, name.as_ptr(), ptr::null_mut()) };
+    NonNull::new(handle).ok_or_else(no_topic)
+}
+
+fn topic_handles(
+    client: *mut RDKafka,
+    settings: &Settings,
+) -> Result<[NonNull<RDKafkaTopic>; Topic::ALL.len()], LogError> {
+    let mut handles = [NonNull::dangling(); Topic::ALL.len()];
+    for topic in Topic::ALL {
+        // SAFETY: the caller's client is alive. If a later name is refused the earlier handles stay
+        // behind with their client, which a configuration without valid names does not outlive.
+        handles[topic as usize] = unsafe { topic_handle(client, settings.topics.output(topic)) }?;
+    }
+    Ok(handles)
+}
+
+/// Has requests observed, and deliveries and errors come as events.
+///
+/// # Safety
+/// `config` is alive, and `observed` outlives the client that is made of it.
+unsafe fn observe(config: *mut RDKafkaConf, observed: &Arc<Observed>) {
+    let events = native::RD_KAFKA_EVENT_DR | native::RD_KAFKA_EVENT_ERROR;
+    // SAFETY: the configuration is alive; `watch_requests` gets the pointer it asks for.
+    let added = unsafe {
+        native::rd_kafka_conf_set_events(config, events);
+        native::rd_kafka_conf_interceptor_add_on_new(
+            config,
+            INTERCEPTOR.as_ptr(),
+            Some(watch_requests),
+            Arc::as_ptr(observed).cast_mut().cast(),
+        )
+    };
+    assert!(!added.is_error(), "a new configuration has no interceptor of that name");
+}
+
+const INTERCEPTOR: &CStr = c"floodgate-requests";
+
+/// # Safety
+/// Called by librdkafka while it makes a client; `observed` points to an [`Observed`].
+unsafe extern "C" fn watch_requests(
+    client: *mut RDKafka,
+    _config: *const RDKafkaConf,
+    observed: *mut c_void,
+    _error: *mut c_char,
+    _error_len: usize,
+) -> RDKafkaRespErr {
+    // SAFETY: this is the place from where interceptors may be added to a client.
+    unsafe {
+        native::rd_kafka_interceptor_add_on_response_received(
+            client,
+            INTERCEPTOR.as_ptr(),
+            Some(note_lost_request),
+            observed,
+        )
+    }
+}
+
+/// Runs on librdkafka's threads for every answer, and for every request that will get none, before
+/// whoever sent the request hears of it.
+///
+/// # Safety
+/// `observed` points to an [`Observed`] that outlives the client.
+unsafe extern "C" fn note_lost_request(
+    _client: *mut RDKafka,
+    _socket: c_int,
+    _broker_name: *const c_char,
+    broker: i32,
+    api_key: i16,
+    _api_version: i16,
+    _correlation: i32,
+    _bytes: usize,
+    _round_trip: i64,
+    error: RDKafkaRespErr,
+    observed: *mut c_void,
+) -> RDKafkaRespErr {
+    // A request that is dropped because its client is being closed decides nothing.
+    let lost = error.is_error() && error != RDKafkaRespErr::RD_KAFKA_RESP_ERR__DESTROY;
+    if let Some(request) = transactional(api_key).filter(|_| lost) {
+        // SAFETY: that is the caller's promise.
+        let observed = unsafe { &*observed.cast_const().cast::<Observed>() };
+        Observed::note(&observed.lost_request, || {
+            format!("{request} to broker {broker}: {:?}", RDKafkaErrorCode::from(error))
+        });
+    }
+    RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+}
+
+/// Name of a request that belongs to a transaction, by its number in the protocol.
+fn transactional(api_key: i16) -> Option<&'static str> {
+    match api_key {
+        0 => Some("Produce"),
+        24 => Some("AddPartitionsToTxn"),
+        25 => Some("AddOffsetsToTxn"),
+        26 => Some("EndTxn"),
+        28 => Some("TxnOffsetCommit"),
+        _ => None,
+    }
+}
+
+/// # Safety
+/// `error` is null or an error object, which is consumed.
+unsafe fn result(error: *mut native::rd_kafka_error_t) -> Result<(), TransactionError> {
+    if error.is_null() {
+        return Ok(());
+    }
+    // SAFETY: the error is alive until it is destroyed, and so is its text.
+    unsafe {
+        let taken = TransactionError {
+            code: native::rd_kafka_error_code(error).into(),
+            retriable: native::rd_kafka_error_is_retriable(error) != 0,
+            text: string(native::rd_kafka_error_string(error)),
+        };
+        native::rd_kafka_error_destroy(error);
+        Err(taken)
+    }
+}
+
+/// # Safety
+/// `text` is a string.
+unsafe fn string(text: *const c_char) -> String {
+    // SAFETY: that is the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+}
+
+fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {
+    bytes.map_or((ptr::null(), 0), |bytes| (bytes.as_ptr().cast(), bytes.len()))
+}
+
+/// The output's headers as librdkafka's own, which it takes over with the record; null for none.
+fn headers(output: &Output<'_>) -> *mut RDKafkaHeaders {
+    let mut list: *mut RDKafkaHeaders = ptr::null_mut();
+    for (name, value) in output.headers.clone() {
+        let (value, value_len) = value.map_or((ptr::null(), -1), |value| {
+            let len = isize::try_from(value.len()).expect("no slice is longer");
+            (value.as_ptr().cast(), len)
+        });
+        let name_len = isize::try_from(name.len()).expect("no string is longer");
+        // SAFETY: name and value are so many bytes, which librdkafka copies; the list is alive.
+        unsafe {
+            if list.is_null() {
+                list = native::rd_kafka_headers_new(8);
+            }
+            native::rd_kafka_header_add(list, name.as_ptr().cast(), name_len, value, value_len);
+        }
+    }
+    list
+}
+
+fn millis(wait: Duration) -> c_int {
+    c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX)
+}

@@ -1,0 +1,135 @@
+//! Reads a partition of any topic from an offset to its present stable end, as the audit and the
+//! tools do.
+//!
+//! Not the workers' way to read: it copies each record and takes its time. Invariant: it ends, and
+//! what it hands on is committed.
+
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
+use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+
+use pipeline::log::{LogError, Partition};
+
+use crate::errors::log_error;
+use crate::logging::Logging;
+use crate::settings::Settings;
+
+/// Without anything new for this long, the brokers are taken for unreachable.
+const SILENCE_MAX: Duration = Duration::from_secs(30);
+const POLL_WAIT: Duration = Duration::from_millis(100);
+
+/// A record with its own memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OwnedRecord {
+    /// Its offset.
+    pub offset: u64,
+    /// Its timestamp in milliseconds; -1 if it has none.
+    pub timestamp: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
+}
+
+/// Iterates over the records of a partition up to its stable end.
+pub struct PartitionReader {
+    consumer: BaseConsumer<Logging>,
+    heard_at: Instant,
+    ended: bool,
+}
+
+impl std::fmt::Debug for PartitionReader {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter
+            .debug_struct("PartitionReader")
+            .field("ended", &self.ended)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PartitionReader {
+    /// Starts to read `partition` of `topic` at `from`.
+    pub fn start(
+        settings: &Settings,
+        topic: &str,
+        partition: Partition,
+        from: u64,
+    ) -> Result<PartitionReader, LogError> {
+        let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
+        let consumer: BaseConsumer<Logging> = settings
+            .fetcher()
+            .create_with_context(Logging::new("reader"))
+            .map_err(|error| failed("making the client that reads", &error))?;
+        let number = i32::try_from(partition)
+            .map_err(|_| LogError::Fatal(format!("there is no partition {partition}")))?;
+        let offset = i64::try_from(from)
+            .map_err(|_| LogError::Fatal(format!("there is no offset {from}")))?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, number, NativeOffset::Offset(offset))
+            .and_then(|()| consumer.assign(&list))
+            .map_err(|error| failed("starting to read", &error))?;
+        Ok(PartitionReader { consumer, heard_at: Instant::now(), ended: false })
+    }
+
+    /// Polls once; none if nothing came.
+    fn poll(&mut self) -> Result<Option<OwnedRecord>, LogError> {
+        match self.consumer.poll(POLL_WAIT) {
+            Some(Ok(message)) => {
+                self.heard_at = Instant::now();
+                return Ok(Some(owned(&message)));
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => self.ended = true,
+            Some(Err(error)) => {
+                if let error @ LogError::Fatal(_) = log_error("reading", &error) {
+                    return Err(error);
+                }
+            }
+            None => {}
+        }
+        if self.heard_at.elapsed() >= SILENCE_MAX {
+            let waited = SILENCE_MAX.as_secs();
+            return Err(LogError::Retry(format!("no answer from the brokers for {waited} s")));
+        }
+        Ok(None)
+    }
+}
+
+impl Iterator for PartitionReader {
+    type Item = Result<OwnedRecord, LogError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        while !self.ended {
+            match self.poll() {
+                Ok(None) => {}
+                Ok(Some(record)) => return Some(Ok(record)),
+                Err(error) => {
+                    self.ended = true;
+                    return Some(Err(error));
+                }
+            }
+        }
+        None
+    }
+}
+
+fn owned(message: &BorrowedMessage<'_>) -> OwnedRecord {
+    let mut headers = Vec::new();
+    if let Some(found) = message.headers() {
+        for header in found.iter() {
+            headers.push((header.key.to_owned(), header.value.map(<[u8]>::to_vec)));
+        }
+    }
+    OwnedRecord {
+        // A record that was handed on has an offset of 0 or more.
+        offset: message.offset().unsigned_abs(),
+        timestamp: message.timestamp().to_millis().unwrap_or(-1),
+        key: message.key().map(<[u8]>::to_vec),
+        value: message.payload().map(<[u8]>::to_vec),
+        headers,
+    }
+}

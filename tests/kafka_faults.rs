@@ -1,0 +1,207 @@
+//! What a broker, a network or a stalled worker can do to the port's implementation on Kafka.
+
+use std::sync::OnceLock;
+use std::thread;
+
+use e2e::{KafkaServer, Options};
+use kafka::KafkaLog;
+use kafka::admin::{Finding, Timestamps, check_topics};
+use ledger::units::Offset;
+use pipeline::log::{CommitOutcome, Log as _, LogError};
+use wire::Topic;
+
+use crate::conformance::{
+    Harness as _, Kept, Worker, commit_of, committed, is_committed, numbered, texts, until_both,
+};
+use crate::kafka_harness::KafkaHarness;
+use crate::proxy::{Loss, Proxy};
+
+const PRODUCE: i16 = 0;
+const ADD_PARTITIONS: i16 = 24;
+const ADD_OFFSETS: i16 = 25;
+const END_TRANSACTION: i16 = 26;
+const COMMIT_OFFSETS: i16 = 28;
+
+/// A broker behind a proxy, shared by the tests that lose requests; they run one after the other.
+fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
+    static SHARED: OnceLock<Option<(Proxy, KafkaServer)>> = OnceLock::new();
+    let start = || {
+        let proxy = Proxy::start();
+        let advertised = format!("PLAINTEXT://{}", proxy.address());
+        let server =
+            e2e::start_or_skip(&Options::default().with("advertised.listeners", &advertised))?;
+        proxy.connect(server.bootstrap());
+        Some((proxy, server))
+    };
+    SHARED.get_or_init(start).as_ref()
+}
+
+/// librdkafka repeats such a request and reports success; its double may arrive late.
+#[test]
+fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
+    let Some((proxy, server)) = behind_proxy() else { return };
+    let harness = KafkaHarness::on(server.bootstrap());
+    let mut worker = Worker::owning(&harness, 2);
+    let losses = [
+        Loss::Answer(END_TRANSACTION),
+        Loss::Request(END_TRANSACTION),
+        Loss::Answer(COMMIT_OFFSETS),
+        Loss::Answer(ADD_OFFSETS),
+        Loss::Answer(ADD_PARTITIONS),
+        Loss::Answer(PRODUCE),
+        Loss::Request(PRODUCE),
+    ];
+    for (round, loss) in (1..).zip(losses) {
+        proxy.lose(loss);
+        worker.produce(Topic::Settled, 0, &["once"]);
+        let outcome = worker.log.commit(&[commit_of(0, round, "")]);
+        assert!(proxy.has_lost(), "{loss:?} did not come by");
+        assert!(matches!(outcome, CommitOutcome::CommittedSuspect(_)), "{loss:?}: {outcome:?}");
+        assert_eq!(committed(&harness, 0).offset, Some(Offset(round)));
+        worker.replace_producer();
+    }
+    worker.produce(Topic::Settled, 0, &["once"]);
+    assert_eq!(worker.log.commit(&[commit_of(0, 100, "")]), CommitOutcome::Committed);
+    assert_eq!(texts(&harness, Topic::Settled, 0), vec!["once"; losses.len() + 1]);
+}
+
+#[test]
+fn a_broker_that_is_killed_and_comes_back_neither_loses_nor_doubles() {
+    let Some(mut server) = e2e::start_or_skip(&Options::default()) else { return };
+    let harness = KafkaHarness::on(server.bootstrap());
+    harness.append(0, &numbered(10));
+    let mut worker = Worker::owning(&harness, 2);
+    worker.start(0, 0);
+    worker.until("the end", |worker| worker.end(0) == Some(10));
+    worker.produce(Topic::Settled, 0, &["once"]);
+    server.kill();
+    let outcome = thread::scope(|scope| {
+        scope.spawn(|| server.restart().unwrap());
+        worker.log.commit(&[commit_of(0, 10, "")])
+    });
+    // Nothing was lost on its way only if the commit found the broker up again.
+    worker.replace_producer();
+    let offset = committed(&harness, 0).offset;
+    assert!(!is_committed(&outcome) || offset == Some(Offset(10)), "{outcome:?} at {offset:?}");
+    while committed(&harness, 0).offset.is_none() {
+        worker.produce(Topic::Settled, 0, &["once"]);
+        if !is_committed(&worker.log.commit(&[commit_of(0, 10, "")])) {
+            worker.replace_producer();
+            worker.poll();
+        }
+    }
+    assert_eq!(texts(&harness, Topic::Settled, 0), ["once"]);
+    harness.append(0, &numbered(10));
+    // A broker that is killed right after a rebalance may have forgotten its member.
+    worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
+    worker.start(0, 10);
+    worker.until("it reads on", |worker| worker.end(0) == Some(20));
+    let offsets: Vec<u64> = worker.records().iter().map(|seen| seen.offset).collect();
+    assert_eq!(offsets, (0..20).collect::<Vec<_>>());
+}
+
+/// A log that the group expels when it is not polled for a second.
+fn impatient(harness: &KafkaHarness) -> Worker<KafkaLog> {
+    let mut settings = harness.settings("impatient");
+    settings.session_timeout_ms = 1_000;
+    settings.consumer.insert("max.poll.interval.ms".to_owned(), "1000".to_owned());
+    let mut worker = Worker::on(KafkaLog::new(settings).unwrap());
+    worker.log.join().unwrap();
+    worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
+    worker
+}
+
+fn patient_broker() -> Option<KafkaServer> {
+    e2e::start_or_skip(&Options::default().with("group.min.session.timeout.ms", "500"))
+}
+
+#[test]
+fn a_stalled_worker_loses_its_partitions_and_cannot_commit_them() {
+    let Some(server) = patient_broker() else { return };
+    let harness = KafkaHarness::on(server.bootstrap());
+    let mut stalled = impatient(&harness);
+    stalled.start(0, 0);
+    stalled.produce(Topic::Settled, 0, &["zombie"]);
+    let mut other = Worker::new(&harness, "other");
+    other.log.join().unwrap();
+    other.until("the other has everything", |other| other.assigned().len() == 2);
+
+    let outcome = stalled.log.commit(&[commit_of(0, 1, "zombie")]);
+    assert!(!is_committed(&outcome), "{outcome:?}");
+    stalled.until("it learns of it", |stalled| stalled.kept.contains(&Kept::Lost(vec![0, 1])));
+    assert_eq!(texts(&harness, Topic::Settled, 0), [""; 0]);
+    // It is taken in again.
+    until_both(&mut stalled, &mut other, "one partition for each", |stalled, other| {
+        stalled.assigned().len() == 1 && other.assigned().len() == 1
+    });
+}
+
+#[test]
+fn a_worker_expelled_while_it_owes_a_release_learns_of_it() {
+    let Some(server) = patient_broker() else { return };
+    let harness = KafkaHarness::on(server.bootstrap());
+    let mut stalled = impatient(&harness);
+    let mut other = Worker::new(&harness, "other");
+    other.log.join().unwrap();
+    while stalled.revoked().is_empty() {
+        stalled.poll();
+        other.poll();
+    }
+    // librdkafka says nothing of an expulsion while it waits for its answer.
+    other.until("the other has everything", |other| other.assigned().len() == 2);
+    stalled.log.begin().unwrap();
+    let outcome = stalled.log.commit(&[commit_of(0, 1, "zombie")]);
+    assert!(!is_committed(&outcome), "{outcome:?}");
+    stalled.until("it learns of it", |stalled| {
+        stalled.assigned().is_empty()
+            && stalled.kept.iter().any(|kept| matches!(kept, Kept::Lost(_)))
+    });
+    until_both(&mut stalled, &mut other, "one partition for each", |stalled, other| {
+        stalled.assigned().len() == 1 && other.assigned().len() == 1
+    });
+}
+
+#[test]
+fn created_topics_pass_the_check_and_others_do_not() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let settings = harness.settings("check");
+    assert_eq!(check_topics(&settings, Timestamps::Create), Ok(Vec::new()));
+    // The input is a rehearsal's.
+    let findings = check_topics(&settings, Timestamps::Append).unwrap();
+    let is_about = |wanted: &str| {
+        findings.iter().any(
+            |finding| matches!(finding, Finding::Setting { setting, .. } if *setting == wanted),
+        )
+    };
+    assert!(is_about("message.timestamp.type"), "{findings:?}");
+
+    let mut missing = settings.clone();
+    missing.topics.gmv = "no.such.topic".to_owned();
+    missing.topics.settled = settings.topics.gmv.clone();
+    let findings = check_topics(&missing, Timestamps::Create).unwrap();
+    assert!(findings.contains(&Finding::Missing { topic: "no.such.topic".to_owned() }));
+    assert!(findings.iter().any(|finding| {
+        matches!(finding, Finding::Setting { topic, setting: "cleanup.policy", .. }
+            if *topic == settings.topics.gmv)
+    }));
+}
+
+#[test]
+fn a_missing_topic_and_a_bad_property_are_fatal() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let mut settings = harness.settings("missing");
+    settings.topics.orders = "no.such.topic".to_owned();
+    let mut log = KafkaLog::new(settings).unwrap();
+    log.join().unwrap();
+    let error = loop {
+        if let Err(error) = log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+            break error;
+        }
+    };
+    assert!(matches!(error, LogError::Fatal(_)), "{error:?}");
+
+    let mut settings = harness.settings("bad");
+    settings.common.insert("sasl.password.typo".to_owned(), "hunter2".to_owned());
+    let error = KafkaLog::new(settings).unwrap_err();
+    assert!(matches!(error, LogError::Fatal(_)) && !error.to_string().contains("hunter2"));
+}
