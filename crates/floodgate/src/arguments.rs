@@ -1,0 +1,237 @@
+//! The command line.
+//!
+//! Only its shape and its help; each command's work is in the file of its name. Invariant: exit
+//! codes are 0 well, 1 the thing checked does not hold, 2 usage, 78 wrong configuration.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "floodgate",
+    version,
+    about = "Exactly-once order settlement and live GMV on Kafka",
+    after_help = "Try it with nothing installed:\n  floodgate demo"
+)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the whole pipeline in this process on generated traffic, then audit it.
+    #[command(after_help = "Example:\n  floodgate demo --orders 1000000 --seed 7 --format json")]
+    Demo(Demo),
+    /// Settle orders: consume commands, hold and settle stock, write answers and counters.
+    #[command(
+        after_help = "Example:\n  floodgate settle --brokers 127.0.0.1:9092 --snapshots snapshots"
+    )]
+    Settle(Settle),
+    /// Derive every output from the input again, with other code, and compare.
+    #[command(after_help = "Example:\n  floodgate audit --brokers 127.0.0.1:9092 --format json")]
+    Audit(Audit),
+    /// Create or check the topics.
+    #[command(subcommand)]
+    Topics(Topics),
+    /// Say what is wrong with configuration, brokers, topics and snapshot store.
+    #[command(after_help = "Example:\n  floodgate validate --config config/floodgate.toml")]
+    Validate(Validate),
+    /// List snapshots, or continue a partition from one.
+    #[command(subcommand)]
+    Snapshot(Snapshot),
+    /// Ask a running settle for live stock.
+    #[command(subcommand)]
+    Stock(Stock),
+}
+
+/// What every command that talks to Kafka takes.
+#[derive(Debug, Args)]
+pub(crate) struct Connection {
+    /// Configuration file; config/floodgate.toml documents every key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Bootstrap servers.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) brokers: Option<String>,
+    /// Put before every topic name and the group.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) topic_prefix: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// For people.
+    Text,
+    /// The last line of standard output is one JSON object.
+    Json,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Orders to place.
+    #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
+    pub(crate) orders: u64,
+    /// The traffic is a function of the orders and this seed alone.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Settle {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// Worker threads.
+    #[arg(long, value_name = "N")]
+    pub(crate) workers: Option<usize>,
+    /// Name of this process, unique in the group; one that survives restarts recovers fastest.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) instance: Option<String>,
+    /// Where metrics, health, status and stock are served; empty: nowhere.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// Write no ticks, and stop when all assigned partitions have been at their end for two seconds.
+    #[arg(long)]
+    pub(crate) until_idle: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Audit {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// How to print the verdict.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Topics {
+    /// Create all topics with the settings that the guarantees need.
+    #[command(
+        after_help = "Example:\n  floodgate topics create --brokers 127.0.0.1:9092 --partitions 12 --replication 3"
+    )]
+    Create(TopicsCreate),
+    /// Compare the topics' settings with what the guarantees need.
+    #[command(after_help = "Example:\n  floodgate topics check --brokers 127.0.0.1:9092")]
+    Check(TopicsCheck),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicsCreate {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Number of partitions of every topic, fixed for life.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) partitions: u32,
+    /// Replicas of each partition.
+    #[arg(long, value_name = "R", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) replication: u32,
+    /// Whose clock stamps the orders.
+    #[arg(long, value_enum, default_value_t = Timestamps::Append)]
+    pub(crate) timestamps: Timestamps,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Timestamps {
+    /// The broker's: for production.
+    Append,
+    /// The publisher's: for rehearsals and tests.
+    Create,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TopicsCheck {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Whose clock should stamp the orders.
+    #[arg(long, value_enum, default_value_t = Timestamps::Append)]
+    pub(crate) timestamps: Timestamps,
+    /// How to print the findings.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// Whose clock should stamp the orders.
+    #[arg(long, value_enum, default_value_t = Timestamps::Append)]
+    pub(crate) timestamps: Timestamps,
+    /// Only the configuration itself: no broker, no topics, no snapshot store.
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// How to print the findings.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Snapshot {
+    /// List the snapshots of the pipeline's partitions, and whether each can be used.
+    #[command(after_help = "Example:\n  floodgate snapshot list --snapshots snapshots")]
+    List(SnapshotList),
+    /// Continue a partition whose committed offset was lost from its newest usable snapshot.
+    #[command(
+        after_help = "Example:\n  floodgate snapshot adopt --partition 3 --snapshots snapshots"
+    )]
+    Adopt(SnapshotAdopt),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotList {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// How to print the list.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SnapshotAdopt {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// Which partition.
+    #[arg(long, value_name = "P")]
+    pub(crate) partition: u32,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Stock {
+    /// On hand, held and available of one SKU at each location.
+    #[command(after_help = "Example:\n  floodgate stock get 1001 501 --at 127.0.0.1:9464")]
+    Get(StockGet),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StockGet {
+    /// The merchant.
+    pub(crate) merchant: u64,
+    /// The SKU.
+    pub(crate) sku: u64,
+    /// Where a settle that works on the merchant's partition listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464")]
+    pub(crate) at: String,
+    /// How to print the answer.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}

@@ -1,0 +1,47 @@
+//! The `floodgate` command.
+//!
+//! Only the choice of the command and the exit code; each command is in the file of its name.
+#![forbid(unsafe_code)]
+
+mod arguments;
+mod audit;
+mod configuration;
+mod connection;
+mod demo;
+mod exit;
+mod fleet;
+mod http;
+mod judge;
+mod logging;
+mod print;
+mod settle;
+mod snapshots;
+mod stock;
+mod topics;
+mod validate;
+
+use std::process::ExitCode;
+
+use arguments::{Arguments, Command};
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Settle(arguments) => settle::run(&arguments),
+        Command::Audit(arguments) => audit::run(&arguments),
+        Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
+        Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),
+        Command::Validate(arguments) => validate::run(&arguments),
+        Command::Snapshot(arguments::Snapshot::List(arguments)) => snapshots::list(&arguments),
+        Command::Snapshot(arguments::Snapshot::Adopt(arguments)) => snapshots::adopt(&arguments),
+        Command::Stock(arguments::Stock::Get(arguments)) => stock::get(&arguments),
+    };
+    match outcome {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            print::complain(&error);
+            exit::code_of(&error)
+        }
+    }
+}

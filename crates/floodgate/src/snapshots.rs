@@ -1,0 +1,243 @@
+//! `floodgate snapshot list` and `adopt`.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use kafka::reader::{OwnedRecord, PartitionReader};
+use kafka::{KafkaOffsets, Settings};
+use ledger::effect::DeadLetter;
+use ledger::units::Offset;
+use pipeline::adoption::{Adoption, TOPICS, Written};
+use pipeline::digest::Digest;
+use pipeline::engine::Engine;
+use pipeline::log::{Offsets, Partition};
+use pipeline::metadata::{CommitMetadata, RulesHash};
+use pipeline::opening::Pipeline;
+use pipeline::snapshot::{self, Header};
+use pipeline::store::{ObjectSnapshots, SnapshotStore};
+use serde::Serialize;
+use serde_json::json;
+use wire::{Headers, Record, Topic};
+
+use crate::arguments::{Connection, Format, SnapshotAdopt, SnapshotList};
+use crate::configuration::Overrides;
+use crate::connection;
+use crate::exit::Exit;
+use crate::print::{grouped, say};
+
+const COMMITTED_WAIT: Duration = Duration::from_secs(30);
+
+/// What both commands need.
+struct Tools {
+    settings: Settings,
+    offsets: KafkaOffsets,
+    pipeline: Pipeline,
+    store: ObjectSnapshots,
+    partitions: u32,
+}
+
+impl Tools {
+    fn new(
+        connection: &Connection,
+        snapshots: Option<&std::path::PathBuf>,
+    ) -> anyhow::Result<Tools> {
+        let mut overrides = Overrides::default();
+        overrides.set("snapshots.directory", snapshots);
+        let configuration = connection::configuration(connection, &mut overrides)?;
+        let (settings, mut offsets) = connection::offsets(&configuration)?;
+        let cluster = connection::cluster(&mut offsets).context("asking Kafka")?;
+        let pipeline = Pipeline {
+            cluster: cluster.id,
+            group: configuration.group(),
+            topic: settings.topics.orders.clone(),
+            rules: configuration.rules(cluster.partitions),
+        };
+        let store = ObjectSnapshots::in_directory(&configuration.snapshots.directory)?;
+        Ok(Tools { settings, offsets, pipeline, store, partitions: cluster.partitions })
+    }
+}
+
+/// A snapshot as it is listed.
+#[derive(Debug, Serialize)]
+struct Listed {
+    partition: Partition,
+    offset: u64,
+    bytes: u64,
+    /// What is wrong with it, if it cannot be used.
+    damage: Option<String>,
+}
+
+/// Lists what is kept; exit code 1 if something of it cannot be used.
+pub(crate) fn list(arguments: &SnapshotList) -> anyhow::Result<Exit> {
+    let tools = Tools::new(&arguments.connection, arguments.snapshots.as_ref())?;
+    let mut listed = Vec::new();
+    for partition in 0..tools.partitions {
+        let place = tools.pipeline.place(partition);
+        for offset in tools.store.list(&place)? {
+            let bytes = tools.store.read(&place, offset)?;
+            let damage = snapshot::decode(&place, offset, &bytes).err();
+            let (offset, bytes) = (offset.0, bytes.len() as u64);
+            let damage = damage.map(|damage| damage.to_string());
+            listed.push(Listed { partition, offset, bytes, damage });
+        }
+    }
+    match arguments.format {
+        Format::Json => say(&json!({ "snapshots": listed }).to_string()),
+        Format::Text if listed.is_empty() => say("no snapshots"),
+        Format::Text => listed.iter().for_each(print),
+    }
+    let usable = listed.iter().all(|listed| listed.damage.is_none());
+    Ok(if usable { Exit::Well } else { Exit::DoesNotHold })
+}
+
+fn print(listed: &Listed) {
+    let Listed { partition, offset, bytes, damage } = listed;
+    let state = damage.as_deref().unwrap_or("usable");
+    say(&format!("partition {partition}, offset {offset}, {} bytes: {state}", grouped(bytes)));
+}
+
+/// Commits where a partition goes on, if snapshot, outputs and input agree.
+pub(crate) fn adopt(arguments: &SnapshotAdopt) -> anyhow::Result<Exit> {
+    let mut tools = Tools::new(&arguments.connection, arguments.snapshots.as_ref())?;
+    let partition = arguments.partition;
+    ensure!(partition < tools.partitions, "the topics have {} partitions", tools.partitions);
+    refuse_if_committed(&mut tools.offsets, partition)?;
+
+    let (header, engine) = newest(&tools, partition)?;
+    let written = written_since(&tools.settings, partition, header.offset)?;
+    let mut adoption = Adoption::new(partition, engine, written);
+    replay(&tools, partition, header.offset, &mut adoption)?;
+    let commit = adoption.finish(RulesHash::of(&tools.pipeline.rules), header.offset)?;
+
+    tools
+        .offsets
+        .set_committed(&commit)
+        .context("committing; every settle of the group has to be stopped for it")?;
+    let (snapshot, offset) = (header.offset.0, commit.offset.0);
+    match arguments.format {
+        Format::Json => say(&json!({
+            "partition": partition, "snapshot": snapshot, "committed": offset,
+        })
+        .to_string()),
+        Format::Text => say(&format!(
+            "partition {partition} goes on at offset {offset}, from the snapshot at {snapshot}; every \
+             output between the two was derived again and agrees"
+        )),
+    }
+    Ok(Exit::Well)
+}
+
+fn refuse_if_committed(offsets: &mut KafkaOffsets, partition: Partition) -> anyhow::Result<()> {
+    let committed = offsets.committed(&[partition], COMMITTED_WAIT)?;
+    let ours = committed.iter().find(|found| found.metadata.parse::<CommitMetadata>().is_ok());
+    if let Some(Offset(offset)) = ours.and_then(|found| found.offset) {
+        bail!("partition {partition} has a commit of ours at offset {offset}: nothing is lost");
+    }
+    Ok(())
+}
+
+fn newest(tools: &Tools, partition: Partition) -> anyhow::Result<(Header, Engine)> {
+    let place = tools.pipeline.place(partition);
+    for offset in tools.store.list(&place)? {
+        let bytes = tools.store.read(&place, offset)?;
+        let (header, mut ledger) = match snapshot::decode(&place, offset, &bytes) {
+            Ok(loaded) => loaded,
+            Err(damage) => {
+                say(&format!("snapshot at {} is passed over: {damage}", offset.0));
+                continue;
+            }
+        };
+        let Pipeline { rules, topic, .. } = &tools.pipeline;
+        ensure!(
+            header.rules.partitions == rules.partitions,
+            "the snapshot is of {} partitions, the topics have {}",
+            header.rules.partitions,
+            rules.partitions
+        );
+        ledger.set_rules(*rules);
+        let digest = Digest::from_bits(header.digest);
+        let engine = Engine::resume(partition, topic, *rules, ledger, digest, offset);
+        return Ok((header, engine));
+    }
+    bail!("no usable snapshot below {place}; restore one, or start a new group and new topics")
+}
+
+/// Reads what the output topics hold of records from `since` on.
+fn written_since(
+    settings: &Settings,
+    partition: Partition,
+    since: Offset,
+) -> anyhow::Result<Written> {
+    let mut written = Written::default();
+    for topic in TOPICS {
+        let name = settings.topics.output(topic);
+        for record in PartitionReader::start(settings, name, partition, 0)? {
+            let record = record?;
+            let cause = cause_of(topic, &record)
+                .with_context(|| format!("{name} {partition}, offset {}", record.offset))?;
+            if cause >= since {
+                let code = dead_letter(&record);
+                let (key, value) = (record.key.as_deref(), record.value.as_deref());
+                written.note(topic, code, key, value, cause);
+            }
+        }
+    }
+    Ok(written)
+}
+
+/// The input offset that an output names as its cause.
+fn cause_of(topic: Topic, record: &OwnedRecord) -> Option<Offset> {
+    if topic == Topic::DeadLetters {
+        return header(record, "__connect.errors.offset")?.parse().ok().map(Offset);
+    }
+    let value: serde_json::Value = serde_json::from_slice(record.value.as_ref()?).ok()?;
+    value["offset"].as_u64().map(Offset)
+}
+
+fn dead_letter(record: &OwnedRecord) -> Option<DeadLetter> {
+    let code = header(record, "__connect.errors.exception.class.name")?;
+    DeadLetter::ALL.into_iter().find(|candidate| candidate.code() == code)
+}
+
+/// The last header of that name: ours stand behind the publisher's.
+fn header<'a>(record: &'a OwnedRecord, name: &str) -> Option<&'a str> {
+    let (_, value) = record.headers.iter().rev().find(|(candidate, _)| candidate == name)?;
+    std::str::from_utf8(value.as_ref()?).ok()
+}
+
+fn replay(
+    tools: &Tools,
+    partition: Partition,
+    from: Offset,
+    adoption: &mut Adoption,
+) -> anyhow::Result<()> {
+    let until = adoption.until();
+    if until <= from {
+        return Ok(());
+    }
+    let topic = &tools.settings.topics.orders;
+    for record in PartitionReader::start(&tools.settings, topic, partition, from.0)? {
+        let record = record?;
+        if record.offset >= until.0 {
+            break;
+        }
+        adoption.replay(&[Record {
+            partition,
+            offset: Offset(record.offset),
+            timestamp: record.timestamp,
+            key: record.key.as_deref(),
+            value: record.value.as_deref(),
+            headers: &OwnedHeaders(&record.headers),
+        }]);
+    }
+    Ok(())
+}
+
+#[derive(Debug)]
+struct OwnedHeaders<'a>(&'a [(String, Option<Vec<u8>>)]);
+
+impl Headers for OwnedHeaders<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        self.0.iter().for_each(|(name, value)| visit(name, value.as_deref()));
+    }
+}
