@@ -4,14 +4,15 @@ use std::sync::OnceLock;
 use std::thread;
 
 use e2e::{KafkaServer, Options};
-use kafka::KafkaLog;
 use kafka::admin::{Finding, Timestamps, check_topics};
+use kafka::reader::PartitionReader;
+use kafka::{KafkaLog, KafkaOffsets};
 use ledger::units::Offset;
 use pipeline::log::{CommitOutcome, Log as _, LogError};
 use wire::Topic;
 
 use crate::conformance::{
-    Harness as _, Kept, Worker, commit_of, committed, is_committed, numbered, texts, until_both,
+    Harness as _, Kept, Publisher as _, Worker, commit_of, committed, is_committed, numbered, texts, until_both,
 };
 use crate::kafka_harness::KafkaHarness;
 use crate::proxy::{Loss, Proxy};
@@ -98,6 +99,26 @@ fn a_broker_that_is_killed_and_comes_back_neither_loses_nor_doubles() {
     worker.until("it reads on", |worker| worker.end(0) == Some(20));
     let offsets: Vec<u64> = worker.records().iter().map(|seen| seen.offset).collect();
     assert_eq!(offsets, (0..20).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_tools_read_what_is_committed_up_to_its_end() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let mut publisher = harness.publisher();
+    harness.append(0, &numbered(3));
+    publisher.begin();
+    publisher.append(0, &numbered(1));
+    publisher.abort();
+    harness.append(0, &numbered(1));
+    let settings = harness.settings("tools");
+    let reader = PartitionReader::start(&settings, &settings.topics.orders, 0, 1).unwrap();
+    let offsets: Vec<u64> = reader.map(|record| record.unwrap().offset).collect();
+    assert_eq!(offsets, [1, 2, 5]);
+
+    let offsets = KafkaOffsets::new(&settings).unwrap();
+    offsets.set_committed(&commit_of(0, 2, "by hand")).unwrap();
+    assert_eq!(committed(&harness, 0).metadata, "by hand");
+    assert_eq!(committed(&harness, 0).offset, Some(Offset(2)));
 }
 
 /// A log that the group expels when it is not polled for a second.

@@ -96,8 +96,8 @@ impl Fleet {
     pub(crate) fn idle(&self) -> Option<Duration> {
         let statuses = self.workers.iter().map(|member| member.shared.status());
         let assigned: Vec<_> = statuses.filter(|status| !status.partitions.is_empty()).collect();
-        let all: Option<Vec<Duration>> = assigned.iter().map(|status| status.idle).collect();
-        all?.into_iter().min()
+        let all: Option<Vec<u64>> = assigned.iter().map(|status| status.idle_ms).collect();
+        all?.into_iter().min().map(Duration::from_millis)
     }
 
     /// Records whose effects are committed.

@@ -63,7 +63,8 @@ impl KafkaOffsets {
             .map_err(|_| LogError::Fatal(format!("there is no offset {}", commit.offset.0)))?;
         let failed = |error| log_error("committing an offset", &error);
         let mut list = TopicPartitionList::with_capacity(1);
-        let mut element = list.add_partition(&self.settings.topics.orders, native(commit.partition)?);
+        let mut element =
+            list.add_partition(&self.settings.topics.orders, native(commit.partition)?);
         element.set_offset(NativeOffset::Offset(offset)).map_err(failed)?;
         element.set_metadata(&commit.metadata);
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
@@ -150,7 +151,9 @@ impl Offsets for KafkaOffsets {
 
 impl std::fmt::Debug for KafkaOffsets {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("KafkaOffsets").field("topics", &self.topics).finish_non_exhaustive()
+        f.debug_struct("KafkaOffsets")
+            .field("topics", &self.settings.topics)
+            .finish_non_exhaustive()
     }
 }
 

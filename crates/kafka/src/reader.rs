@@ -62,7 +62,7 @@ impl PartitionReader {
     ) -> Result<PartitionReader, LogError> {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
         let consumer: BaseConsumer<Logging> = settings
-            .fetcher()
+            .reader()
             .create_with_context(Logging::new("reader"))
             .map_err(|error| failed("making the client that reads", &error))?;
         let number = i32::try_from(partition)

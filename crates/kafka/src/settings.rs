@@ -223,6 +223,14 @@ impl Settings {
         config
     }
 
+    /// A reader of any topic outside the workers. It names the group, because librdkafka assigns
+    /// partitions only to who has one, and neither joins it nor commits in it.
+    pub(crate) fn reader(&self) -> ClientConfig {
+        let mut config = self.fetcher();
+        config.set("group.id", &self.group);
+        config
+    }
+
     /// The transactional producer.
     pub(crate) fn producer(&self) -> ClientConfig {
         let message_bytes_max = MESSAGE_BYTES_MAX.to_string();

@@ -427,6 +427,7 @@ fn snapshot(traffic: Traffic) {
 fn main() {
     let what = std::env::args().nth(1).unwrap_or_default();
     let prefetch = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(32);
+    let orders = std::env::args().nth(3).and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let base = Traffic {
         spread: Spread::Zipf,
         merchants: 20_000,
@@ -451,15 +452,15 @@ fn main() {
                 }
             }
         }
-        "zipf" => speed(base, 10_000_000, prefetch),
-        "one" => speed(Traffic { spread: Spread::One, ..base }, 10_000_000, prefetch),
-        "uniform" => speed(Traffic { spread: Spread::Uniform, ..base }, 10_000_000, prefetch),
+        "zipf" => speed(base, orders, prefetch),
+        "one" => speed(Traffic { spread: Spread::One, ..base }, orders, prefetch),
+        "uniform" => speed(Traffic { spread: Spread::Uniform, ..base }, orders, prefetch),
         // Log time so fast that ids are forgotten as quickly as they come.
-        "steady" => speed(Traffic { orders_per_ms: 2.0, ..base }, 10_000_000, prefetch),
+        "steady" => speed(Traffic { orders_per_ms: 2.0, ..base }, orders, prefetch),
         // So fast, and so few SKUs, that everything stays in the nearest caches: computing alone.
         "near" => {
             let traffic = Traffic { spread: Spread::One, orders_per_ms: 0.01, ..base };
-            speed(traffic, 10_000_000, prefetch);
+            speed(traffic, orders, prefetch);
         }
         "pay" => speed(Traffic { settle: Settle::OnPayment, ..base }, 5_000_000, prefetch),
         "memory" => {

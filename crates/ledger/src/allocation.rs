@@ -6,7 +6,7 @@
 //! some demand's own best. Only otherwise are the candidates counted that serve all demands.
 //! Invariant: a demand is never split, and what is found can be taken as it stands.
 
-use crate::catalogue::Skus;
+use crate::catalogue::{Sku, Skus};
 use crate::paged::Paged;
 use crate::places::{Places, Rank};
 use crate::stockroom::{CellAt, Stockroom};
@@ -18,8 +18,28 @@ pub(crate) struct Demand {
     pub(crate) sku: u32,
     /// At most 100 lines of 1,000,000.
     pub(crate) units: u32,
+    /// As the SKU has it.
+    pub(crate) safety_stock: u32,
+    /// As the SKU has it.
+    pub(crate) limit: u32,
+    /// As the SKU has it.
+    pub(crate) category: u16,
     /// Where it comes from, once it is allocated.
     pub(crate) from: CellAt,
+}
+
+impl Demand {
+    /// A demand of nothing yet.
+    pub(crate) fn new(number: u32, sku: &Sku) -> Demand {
+        Demand {
+            sku: number,
+            units: 0,
+            safety_stock: sku.safety_stock,
+            limit: sku.limit,
+            category: sku.category,
+            from: CellAt { cell: 0, place: 0 },
+        }
+    }
 }
 
 /// For each place, how many demands in a row it serves, from the first one on.
@@ -62,8 +82,7 @@ pub(crate) struct Goods<'a> {
 
 impl Goods<'_> {
     fn serves(&self, at: CellAt, demand: &Demand) -> bool {
-        let floor = self.skus.get(demand.sku).safety_stock;
-        self.stockroom.read(at.cell).can_serve(demand.units, floor)
+        self.stockroom.read(at.cell).can_serve(demand.units, demand.safety_stock)
     }
 
     /// All demands from one place, where the buyer fetches them.
@@ -112,8 +131,14 @@ impl Goods<'_> {
     /// The first candidate that serves the demand.
     #[inline]
     fn own_best(&self, region: Region, demand: &Demand) -> Option<CellAt> {
+        let sku = self.skus.get(demand.sku);
+        if sku.cells == 1 {
+            let at = CellAt { cell: sku.first_cell, place: sku.first_place };
+            let candidate = self.places.get(at.place).rank(region).is_some();
+            return (candidate && self.serves(at, demand)).then_some(at);
+        }
         let mut best: Option<(Rank, CellAt)> = None;
-        for at in self.stockroom.cells_of(self.skus.get(demand.sku)) {
+        for at in self.stockroom.cells_of(sku) {
             if let Some(rank) = self.places.get(at.place).rank(region)
                 && best.is_none_or(|(so_far, _)| rank < so_far)
                 && self.serves(at, demand)

@@ -4,7 +4,8 @@
 //! nothing: the SKU's limit gets a later beginning, and counts with an earlier one are dead. A clock
 //! hand takes dead ones away, two steps for each new count. Invariant: a dead count is never read.
 
-use crate::catalogue::{Sku, Skus, pair_hash};
+use crate::catalogue::{Sku, Skus};
+use crate::hash;
 use crate::index::Index;
 use crate::paged::Paged;
 use crate::snapshot::{Frozen, RestoreError, Thaw};
@@ -32,8 +33,8 @@ pub(crate) struct Buyers {
     hand: usize,
 }
 
-fn hash(sku: u32, buyer: u64) -> u32 {
-    pair_hash(buyer, u64::from(sku))
+fn hash_of(sku: u32, buyer: u64) -> u32 {
+    hash::pair(buyer, u64::from(sku))
 }
 
 fn is_alive(count: &Count, skus: &Skus) -> bool {
@@ -47,7 +48,7 @@ impl Buyers {
             let count = self.counts.get(reference as usize - 1);
             count.buyer == buyer && count.sku == sku
         };
-        self.index.find(hash(sku, buyer), is).map(|reference| reference as usize - 1)
+        self.index.find(hash_of(sku, buyer), is).map(|reference| reference as usize - 1)
     }
 
     /// What the buyer has of a SKU that has a limit.
@@ -94,12 +95,12 @@ impl Buyers {
             *record = count;
             place
         };
-        self.index.insert(hash(count.sku, count.buyer), place as u32 + 1);
+        self.index.insert(hash_of(count.sku, count.buyer), place as u32 + 1);
     }
 
     fn remove(&mut self, place: usize) {
         let count = self.counts.get_mut(place);
-        let hash = hash(count.sku, count.buyer);
+        let hash = hash_of(count.sku, count.buyer);
         *count = Count { buyer: 0, since: 0, sku: self.free, units: 0 };
         self.free = place as u32 + 1;
         self.index.remove(hash, self.free);

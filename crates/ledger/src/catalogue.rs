@@ -4,20 +4,14 @@
 //! number when the state first needs it and keeps it for good; the rest of the ledger speaks in those
 //! numbers. Invariant: a number once given always means the same merchant, SKU or category.
 
+use crate::hash;
 use crate::index::Index;
 use crate::paged::Paged;
 use crate::snapshot::{Frozen, RestoreError, Thaw};
 use crate::units::{Category, MerchantId, SkuId};
-use xxhash_rust::xxh3::xxh3_64;
 
 /// Categories that may ever be listed in one partition, `none` included.
 const CATEGORIES_MAX: usize = 4096;
-
-/// Hash of a pair of numbers, for an [`Index`].
-#[inline]
-pub(crate) fn pair_hash(first: u64, second: u64) -> u32 {
-    (xxh3_64(bytemuck::bytes_of(&[first, second])) >> 32) as u32
-}
 
 #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
 #[repr(C)]
@@ -39,16 +33,16 @@ impl Merchants {
     #[inline]
     pub(crate) fn find(&self, id: MerchantId) -> Option<u32> {
         let is = |reference: u32| self.get(reference - 1).id == id.0;
-        self.index.find(pair_hash(id.0, 0), is).map(|reference| reference - 1)
+        self.index.find(hash::pair(id.0, 0), is).map(|reference| reference - 1)
     }
 
     pub(crate) fn touch(&self, id: MerchantId) -> u64 {
-        self.index.touch(pair_hash(id.0, 0))
+        self.index.touch(hash::pair(id.0, 0))
     }
 
     /// The number of a merchant with this id's hash, perhaps of another one.
     pub(crate) fn peek(&self, id: MerchantId) -> Option<u32> {
-        self.index.peek(pair_hash(id.0, 0)).map(|reference| reference - 1)
+        self.index.peek(hash::pair(id.0, 0)).map(|reference| reference - 1)
     }
 
     /// The merchant's number, a new one if it has none yet.
@@ -56,7 +50,7 @@ impl Merchants {
         self.find(id).unwrap_or_else(|| {
             let record = Merchant { id: id.0, own_place: 0, open_locations: 0 };
             let number = self.records.push(record) as u32;
-            self.index.insert(pair_hash(id.0, 0), number + 1);
+            self.index.insert(hash::pair(id.0, 0), number + 1);
             number
         })
     }
@@ -135,7 +129,7 @@ pub(crate) struct Skus {
 
 impl Skus {
     pub(crate) fn hash(&self, merchant: u32, id: SkuId) -> u32 {
-        pair_hash(id.0, u64::from(merchant))
+        hash::pair(id.0, u64::from(merchant))
     }
 
     #[inline]
@@ -160,6 +154,10 @@ impl Skus {
     #[inline]
     pub(crate) fn get(&self, sku: u32) -> &Sku {
         self.records.get(sku as usize)
+    }
+
+    pub(crate) fn id(&self, sku: u32) -> SkuId {
+        SkuId(self.get(sku).id)
     }
 
     pub(crate) fn get_mut(&mut self, sku: u32) -> &mut Sku {
@@ -207,7 +205,8 @@ impl Categories {
         let text = category.as_str().as_bytes();
         let mut name = [0; Category::BYTES_MAX];
         name[..text.len()].copy_from_slice(text);
-        let hash = (xxh3_64(text) >> 32) as u32;
+        let words: [u32; Category::BYTES_MAX / 4] = bytemuck::cast(name);
+        let hash = hash::words(0, &words);
         let is = |reference: u32| *self.names.get(reference as usize - 1) == name;
         if let Some(reference) = self.index.find(hash, is) {
             return Some((reference - 1) as u16);

@@ -10,7 +10,8 @@ use crate::command::{
 use crate::effect::{DeadLetter, Effect, OrderRef};
 use crate::gmv::Facets;
 use crate::ledger::{Ledger, Notice, Untimely};
-use crate::memory::{Memory, Outcome, Place};
+use crate::memory::{Key, Memory, Outcome, Place};
+use crate::packed_id::PackedId;
 use crate::units::{LocationId, MerchantId, Millis, SkuId, Units};
 use stock::{CellId, Quantities, Refusal};
 
@@ -193,7 +194,8 @@ impl Ledger {
     ) -> Option<u32> {
         let horizon = self.receipt_horizon();
         let found = self.merchant(merchant_id);
-        let mut key = found.map(|merchant| Ledger::key(merchant, id));
+        let id = PackedId::new(id);
+        let key = found.map(|merchant| Key::new(merchant, &id));
         let before = key.as_ref().and_then(|key| self.memory(space).find(key, |_| false));
         if let Some(Place::Log(entry)) = before
             && self.memory(space).outcome(entry, horizon).is_some()
@@ -210,7 +212,7 @@ impl Ledger {
             return None;
         }
         let merchant = self.merchant_or_new(found, merchant_id);
-        let key = *key.get_or_insert_with(|| Ledger::key(merchant, id));
+        let key = key.unwrap_or_else(|| Key::new(merchant, &id));
         let until = own.0.max(self.time);
         let memory = self.memory(space);
         memory.add(&key, before, until, Outcome::Seen, None);

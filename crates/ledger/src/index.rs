@@ -98,7 +98,7 @@ impl Index {
             }
             slot = (slot + 1) & SLOT_MASK;
         }
-        if self.heads[page].overflown == 0 {
+        if self.overflow.is_empty() {
             return None;
         }
         let mut same = self.overflow.iter().filter(|found| hash_of(**found) == hash);

@@ -5,18 +5,17 @@
 //! records and the rules decides an effect; when and how often the machine is asked, frozen or
 //! restored does not.
 
-use crate::allocation::{Demand, Goods, Marks};
+use crate::allocation::{Demand, Marks};
 use crate::buyers::Buyers;
 use crate::catalogue::{Categories, Merchants, Skus};
-use crate::command::{Command, ExternalId};
+use crate::command::Command;
 use crate::counters::Counter;
 use crate::effect::{DeadLetter, Effect, PlacedLine};
 use crate::expiry::Expiry;
 use crate::gmv::{CountedLine, Gmv, Names};
 use crate::holds::Holds;
-use crate::memory::{Horizon, Key, Memory};
+use crate::memory::{Horizon, Memory};
 use crate::orders::HoldEnd;
-use crate::packed_id::PackedId;
 use crate::places::Places;
 use crate::prefetch::Near;
 use crate::rules::Rules;
@@ -155,23 +154,24 @@ impl Ledger {
         self.next_offset = offset.0 + 1;
         self.advance(timestamp);
         self.sweep(emit);
-        match command {
-            Ok(Command::OrderPlaced(order)) => self.place(&order, emit),
-            Ok(Command::OrderPaid(payment)) => self.pay(&payment, emit),
+        // Matched by reference: an order is not small.
+        match &command {
+            Ok(Command::OrderPlaced(order)) => self.place(order, emit),
+            Ok(Command::OrderPaid(payment)) => self.pay(payment, emit),
             Ok(Command::OrderCancelled { merchant, order_id }) => {
-                self.cancel(merchant, order_id, emit);
+                self.cancel(*merchant, *order_id, emit);
             }
-            Ok(Command::OrderRefunded(refund)) => self.refund(&refund, emit),
-            Ok(Command::StockReceived(receipt)) => self.receive(&receipt, emit),
-            Ok(Command::StockMoved(moved)) => self.move_stock(&moved, emit),
-            Ok(Command::SkuListed(listing)) => self.list(&listing, emit),
-            Ok(Command::SkuWithdrawn { merchant, sku }) => self.withdraw(merchant, sku),
-            Ok(Command::LocationOpened(opened)) => self.open_location(&opened, emit),
+            Ok(Command::OrderRefunded(refund)) => self.refund(refund, emit),
+            Ok(Command::StockReceived(receipt)) => self.receive(receipt, emit),
+            Ok(Command::StockMoved(moved)) => self.move_stock(moved, emit),
+            Ok(Command::SkuListed(listing)) => self.list(listing, emit),
+            Ok(Command::SkuWithdrawn { merchant, sku }) => self.withdraw(*merchant, *sku),
+            Ok(Command::LocationOpened(opened)) => self.open_location(opened, emit),
             Ok(Command::LocationClosed { merchant, location }) => {
-                self.close_location(merchant, location);
+                self.close_location(*merchant, *location);
             }
             Ok(Command::Tick) => {}
-            Err(code) => self.dead_letter(code, emit),
+            Err(code) => self.dead_letter(*code, emit),
         }
     }
 
@@ -393,13 +393,5 @@ impl Ledger {
             categories: &self.categories,
             places: &self.places,
         });
-    }
-
-    pub(crate) fn goods(&self) -> Goods<'_> {
-        Goods { skus: &self.skus, places: &self.places, stockroom: &self.stockroom }
-    }
-
-    pub(crate) fn key(merchant: u32, id: ExternalId<'_>) -> Key {
-        Key::new(merchant, PackedId::new(id))
     }
 }

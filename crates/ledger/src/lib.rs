@@ -13,6 +13,7 @@ pub mod effect;
 mod expiry;
 mod gmv;
 mod goods;
+mod hash;
 mod holds;
 mod index;
 mod joint;

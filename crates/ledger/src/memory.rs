@@ -20,12 +20,12 @@
 //! in the hold and the index points there. Invariant: an id that is remembered is in the index, under
 //! exactly one reference that is not dead.
 
+use crate::hash;
 use crate::index::Index;
 use crate::packed_id::{PackedId, TAG_BITS, WORDS_MAX, words_of};
 use crate::paged::{PAGE_BYTES, Paged};
 use crate::snapshot::{Frozen, RestoreError, Thaw};
 use std::collections::VecDeque;
-use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 const PAGE_WORDS: usize = PAGE_BYTES / 4;
 /// Words in front of a page's first entry: the time that its entries count from.
@@ -70,16 +70,16 @@ const OUTCOMES: [Outcome; 5] =
 
 /// An id of one merchant, ready to be looked up.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Key {
+pub(crate) struct Key<'a> {
     hash: u32,
     merchant: u32,
-    id: PackedId,
+    id: &'a PackedId,
 }
 
-impl Key {
-    pub(crate) fn new(merchant: u32, id: PackedId) -> Key {
-        let hash = xxh3_64_with_seed(bytemuck::cast_slice(id.words()), u64::from(merchant));
-        Key { hash: (hash >> 32) as u32, merchant, id }
+impl<'a> Key<'a> {
+    #[inline]
+    pub(crate) fn new(merchant: u32, id: &'a PackedId) -> Key<'a> {
+        Key { hash: hash::words(u64::from(merchant), id.words()), merchant, id }
     }
 
     pub(crate) fn hash(&self) -> u32 {
@@ -90,8 +90,8 @@ impl Key {
         self.merchant
     }
 
-    pub(crate) fn id(&self) -> &PackedId {
-        &self.id
+    pub(crate) fn id(&self) -> &'a PackedId {
+        self.id
     }
 }
 
@@ -175,6 +175,8 @@ pub(crate) struct Memory {
     forgotten_below: u64,
     /// Entries between head and tail.
     entries: u64,
+    /// Time of the oldest entry, or of one that was.
+    oldest_time: u64,
 }
 
 impl Memory {
@@ -194,7 +196,7 @@ impl Memory {
 
     /// Finds an id, forgotten or not. `in_hold` tells whether a hold is the one of this id.
     #[inline]
-    pub(crate) fn find(&self, key: &Key, in_hold: impl Fn(u32) -> bool) -> Option<Place> {
+    pub(crate) fn find(&self, key: &Key<'_>, in_hold: impl Fn(u32) -> bool) -> Option<Place> {
         let found = self.index.find(key.hash, |reference| match Place::of(reference) {
             Place::Hold(hold) => in_hold(hold),
             Place::Log(entry) => self.is(entry, key),
@@ -211,7 +213,7 @@ impl Memory {
     }
 
     /// Notes that an order's id is in its hold from now on.
-    pub(crate) fn move_to_hold(&mut self, key: &Key, before: Option<Place>, hold: u32) {
+    pub(crate) fn move_to_hold(&mut self, key: &Key<'_>, before: Option<Place>, hold: u32) {
         self.point(key.hash, before, Place::Hold(hold));
     }
 
@@ -219,7 +221,7 @@ impl Memory {
     /// is pinned by a hold is remembered until it is unpinned, whatever its time.
     pub(crate) fn add(
         &mut self,
-        key: &Key,
+        key: &Key<'_>,
         before: Option<Place>,
         time: u64,
         outcome: Outcome,
@@ -229,7 +231,7 @@ impl Memory {
         let pinned_by = pinned_by.unwrap_or(0);
         let is_long = pinned_by != 0;
         let entry = Entry { time, tag, outcome, merchant, is_long, pinned_by };
-        let at = self.append(entry, &key.id);
+        let at = self.append(entry, key.id);
         self.point(key.hash, before, Place::Log(at));
         at
     }
@@ -243,19 +245,26 @@ impl Memory {
     /// Looks at the two oldest entries and steps over what is forgotten. To be called once for each
     /// entry that is added, or the log grows. `moved` learns where a pinned entry went.
     #[inline]
-    pub(crate) fn collect(&mut self, horizon: Horizon, mut moved: impl FnMut(u32, u32)) {
+    pub(crate) fn collect(&mut self, horizon: Horizon, moved: impl FnMut(u32, u32)) {
+        if !self.in_time(self.oldest_time, horizon) {
+            self.collect_oldest(horizon, moved);
+        }
+    }
+
+    fn collect_oldest(&mut self, horizon: Horizon, mut moved: impl FnMut(u32, u32)) {
         for _ in 0..COLLECTED_EACH {
             let Some((page, word)) = self.oldest() else { return };
             let entry = self.entry(page, word);
+            self.oldest_time = entry.time;
             if self.in_time(entry.time, horizon) {
                 return;
             }
             if entry.pinned_by != 0 {
                 let id = PackedId::from_parts(entry.tag, self.id_words(page, word, &entry));
                 let before = Place::Log(self.reference_of(0, self.head));
-                let key = Key::new(entry.merchant, id);
+                let hash = Key::new(entry.merchant, &id).hash;
                 let at = self.append(entry, &id);
-                self.point(key.hash, Some(before), Place::Log(at));
+                self.point(hash, Some(before), Place::Log(at));
                 moved(entry.pinned_by, at);
             }
             self.head += entry.words();
@@ -305,7 +314,8 @@ impl Memory {
 
     fn append(&mut self, mut entry: Entry, id: &PackedId) -> u32 {
         if self.pages.is_empty() || self.tail + entry.words() + LONG_HEADER_WORDS > PAGE_WORDS {
-            self.begin_page(entry.time);
+            // In the middle of the span, since a later entry may have an earlier time.
+            self.begin_page(entry.time.saturating_sub(DELTA_END / 2));
         }
         let number = self.pages.len() - 1;
         let page = self.words.page_mut(self.pages[number] as usize);
@@ -372,7 +382,7 @@ impl Memory {
     }
 
     #[inline]
-    fn is(&self, reference: u32, key: &Key) -> bool {
+    fn is(&self, reference: u32, key: &Key<'_>) -> bool {
         if self.ring().is_dead(reference) {
             return false;
         }
@@ -405,6 +415,7 @@ impl Memory {
             self.tail as u64,
             self.forgotten_below,
             self.entries,
+            self.oldest_time,
         ]);
         frozen.push_slice(self.pages.make_contiguous());
         frozen.push_slice(&self.spare);
@@ -413,7 +424,7 @@ impl Memory {
     }
 
     pub(crate) fn thaw(thaw: &mut Thaw<'_>) -> Result<Memory, RestoreError> {
-        let scalars = thaw.exactly::<u64>(5)?;
+        let scalars = thaw.exactly::<u64>(6)?;
         let (oldest_page, head, tail) =
             (scalars[0] as u32, scalars[1] as usize, scalars[2] as usize);
         thaw.check(oldest_page < PAGE_NUMBERS && head <= PAGE_WORDS && tail <= PAGE_WORDS)?;
@@ -432,6 +443,7 @@ impl Memory {
             tail,
             forgotten_below: scalars[3],
             entries: scalars[4],
+            oldest_time: scalars[5],
         })
     }
 }

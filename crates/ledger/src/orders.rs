@@ -3,17 +3,16 @@
 //! Not stock or catalogue, which is `goods`. Invariants: an order changes stock only when nothing can
 //! refuse it any more; every hold ends exactly once, and its id is remembered before and after.
 
-use crate::allocation::Demand;
+use crate::allocation::{Demand, Goods};
 use crate::command::{ExternalId, Fulfilment, OrderPaid, OrderPlaced, Part, Settle};
 use crate::effect::{Effect, OrderRef, PaymentRefusal, PlacedLine, Rejection, ReleaseReason};
 use crate::expiry::Expiring;
 use crate::gmv::{CountedLine, Facets, Sale};
 use crate::holds::{HeldLine, HoldTerms, PresaleState};
 use crate::ledger::{Ledger, Untimely};
-use crate::memory::{Key, Outcome, Place};
-use crate::packed_id::Text;
-use crate::stockroom::CellAt;
-use crate::units::{BuyerId, LocationId, MerchantId, Millis, Money, Units};
+use crate::memory::{Horizon, Key, Memory, Outcome, Place};
+use crate::packed_id::{PackedId, Text};
+use crate::units::{BuyerId, LocationId, MerchantId, Millis, Money, SkuId, Units};
 
 /// How a hold ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +42,8 @@ impl Ledger {
     /// `order.placed`
     pub(crate) fn place(&mut self, order: &OrderPlaced<'_>, emit: &mut impl FnMut(Effect<'_>)) {
         let found = self.merchant(order.merchant);
-        let mut key = found.map(|merchant| Ledger::key(merchant, order.order_id));
+        let id = PackedId::new(order.order_id);
+        let key = found.map(|merchant| Key::new(merchant, &id));
         let before = key.as_ref().and_then(|key| self.find_order(key));
         if self.remembers_order(before) {
             self.gmv.duplicate();
@@ -59,7 +59,7 @@ impl Ledger {
             return;
         }
         let merchant = self.merchant_or_new(found, order.merchant);
-        let key = *key.get_or_insert_with(|| Ledger::key(merchant, order.order_id));
+        let key = key.unwrap_or_else(|| Key::new(merchant, &id));
         let remembered_until = order.placed_at.0.max(self.time);
         if let Err(rejection) = self.allocate(merchant, order) {
             self.orders.add(&key, before, remembered_until, Outcome::Rejected, None);
@@ -95,21 +95,6 @@ impl Ledger {
     /// Finds a location for each of the order's demands, or the reason why it is rejected.
     fn allocate(&mut self, merchant: u32, order: &OrderPlaced<'_>) -> Result<(), Rejection> {
         self.gather_demands(merchant, order)?;
-        let mut demands = std::mem::take(&mut self.scratch.demands);
-        let mut marks = std::mem::take(&mut self.scratch.marks);
-        let result = self.check_and_allocate(merchant, order, &mut demands, &mut marks);
-        self.scratch.demands = demands;
-        self.scratch.marks = marks;
-        result
-    }
-
-    fn check_and_allocate(
-        &self,
-        merchant: u32,
-        order: &OrderPlaced<'_>,
-        demands: &mut [Demand],
-        marks: &mut crate::allocation::Marks,
-    ) -> Result<(), Rejection> {
         let pickup = match order.fulfilment {
             Fulfilment::Ship => None,
             Fulfilment::Pickup(location) => {
@@ -118,20 +103,14 @@ impl Ledger {
                 Some(place.ok_or(Rejection::LocationUnavailable)?)
             }
         };
-        for demand in &*demands {
-            let sku = self.skus.get(demand.sku);
-            if sku.limit > 0 {
-                let has = self.buyers.units(demand.sku, sku, order.buyer.0);
-                if u64::from(has) + u64::from(demand.units) > u64::from(sku.limit) {
-                    return Err(Rejection::BuyerLimit(crate::units::SkuId(sku.id)));
-                }
-            }
-        }
+        self.check_limits(order.buyer)?;
+        let goods = Goods { skus: &self.skus, places: &self.places, stockroom: &self.stockroom };
+        let demands = &mut self.scratch.demands;
         let allocated = match pickup {
-            Some(place) => self.goods().pickup(place, demands),
-            None => self.goods().ship(order.region, demands, marks),
+            Some(place) => goods.pickup(place, demands),
+            None => goods.ship(order.region, demands, &mut self.scratch.marks),
         };
-        allocated.map_err(|sku| Rejection::OutOfStock(crate::units::SkuId(self.skus.get(sku).id)))
+        allocated.map_err(|sku| Rejection::OutOfStock(self.skus.id(sku)))
     }
 
     /// Sums up the order's lines by SKU, in the order in which SKUs first appear.
@@ -140,27 +119,39 @@ impl Ledger {
         demands.clear();
         demand_of.clear();
         for line in order.lines {
-            let found = self.skus.find(merchant, line.sku);
-            let listed = found.filter(|sku| self.skus.get(*sku).is_listed());
-            let sku = listed.ok_or(Rejection::UnknownSku(line.sku))?;
-            let known = demands.iter().position(|demand| demand.sku == sku);
-            let number = known.unwrap_or_else(|| {
-                let from = CellAt { cell: 0, place: 0 };
-                demands.push(Demand { sku, units: 0, from });
-                demands.len() - 1
-            });
-            demands[number].units += line.qty.0;
-            demand_of.push(number as u8);
+            let unknown = Rejection::UnknownSku(line.sku);
+            let number = self.skus.find(merchant, line.sku).ok_or(unknown)?;
+            let known = demands.iter().position(|demand| demand.sku == number);
+            let demand = known.unwrap_or(demands.len());
+            if known.is_none() {
+                let sku = self.skus.get(number);
+                if !sku.is_listed() {
+                    return Err(unknown);
+                }
+                demands.push(Demand::new(number, sku));
+            }
+            demands[demand].units += line.qty.0;
+            demand_of.push(demand as u8);
+        }
+        Ok(())
+    }
+
+    fn check_limits(&self, buyer: BuyerId) -> Result<(), Rejection> {
+        let limited = self.scratch.demands.iter().filter(|demand| demand.limit > 0);
+        for demand in limited {
+            let sku = self.skus.get(demand.sku);
+            let has = self.buyers.units(demand.sku, sku, buyer.0);
+            if u64::from(has) + u64::from(demand.units) > u64::from(demand.limit) {
+                return Err(Rejection::BuyerLimit(SkuId(sku.id)));
+            }
         }
         Ok(())
     }
 
     /// Adds an order's units to the buyer's counts.
     fn count_for_buyer(&mut self, buyer: BuyerId) {
-        for demand in &self.scratch.demands {
-            if self.skus.get(demand.sku).limit > 0 {
-                self.buyers.add(&self.skus, demand.sku, buyer.0, demand.units);
-            }
+        for demand in self.scratch.demands.iter().filter(|demand| demand.limit > 0) {
+            self.buyers.add(&self.skus, demand.sku, buyer.0, demand.units);
         }
     }
 
@@ -175,7 +166,7 @@ impl Ledger {
             let location = LocationId(self.places.get(place).location);
             scratch.placed.push(PlacedLine::new(*line, location));
             scratch.counted.push(CountedLine {
-                category: self.skus.get(demand.sku).category,
+                category: demand.category,
                 place,
                 units: line.qty.0,
                 gross: u64::from(line.qty.0) * line.unit_price.0,
@@ -190,8 +181,7 @@ impl Ledger {
         emit: &mut impl FnMut(Effect<'_>),
     ) {
         for demand in &self.scratch.demands {
-            let safety_stock = self.skus.get(demand.sku).safety_stock;
-            self.stockroom.sell(demand.from.cell, demand.units, safety_stock);
+            self.stockroom.sell(demand.from.cell, demand.units, demand.safety_stock);
         }
         let facets = facets(merchant, order);
         self.gmv.sale(Sale::PlacedAndSettled, &facets, order.discount.0, &self.scratch.counted);
@@ -211,13 +201,12 @@ impl Ledger {
     /// Holds the order's units; gives the hold.
     fn hold(
         &mut self,
-        key: &Key,
+        key: &Key<'_>,
         order: &OrderPlaced<'_>,
         emit: &mut impl FnMut(Effect<'_>),
     ) -> u32 {
         for demand in &self.scratch.demands {
-            let safety_stock = self.skus.get(demand.sku).safety_stock;
-            self.stockroom.hold(demand.from.cell, demand.units, safety_stock);
+            self.stockroom.hold(demand.from.cell, demand.units, demand.safety_stock);
         }
         let facets = facets(key.merchant(), order);
         self.gmv.sale(Sale::Placed, &facets, order.discount.0, &self.scratch.counted);
@@ -234,7 +223,7 @@ impl Ledger {
         hold
     }
 
-    fn store_hold(&mut self, key: &Key, order: &OrderPlaced<'_>, expires_at: Millis) -> u32 {
+    fn store_hold(&mut self, key: &Key<'_>, order: &OrderPlaced<'_>, expires_at: Millis) -> u32 {
         let terms = HoldTerms {
             merchant: key.merchant(),
             id: *key.id(),
@@ -268,14 +257,14 @@ impl Ledger {
     pub(crate) fn pay(&mut self, payment: &OrderPaid<'_>, emit: &mut impl FnMut(Effect<'_>)) {
         let found = self.merchant(payment.merchant);
         let horizon = self.order_horizon();
-        let mut key = found.map(|merchant| Ledger::key(merchant, payment.payment_id));
+        let (id, order_id) = (PackedId::new(payment.payment_id), PackedId::new(payment.order_id));
+        let key = found.map(|merchant| Key::new(merchant, &id));
         let before = key.as_ref().and_then(|key| self.payments.find(key, |_| false));
         if outcome_in(&self.payments, before, horizon).is_some() {
             self.gmv.duplicate();
             return;
         }
-        let order_key = found.map(|merchant| Ledger::key(merchant, payment.order_id));
-        let order = order_key.as_ref().and_then(|key| self.find_order(key));
+        let order = found.and_then(|merchant| self.find_order(&Key::new(merchant, &order_id)));
         let open = self.unexpired_hold(order);
         match self.timely(payment.paid_at, horizon) {
             Err(Untimely::Stale) if open.is_none() => {
@@ -285,7 +274,7 @@ impl Ledger {
             Err(Untimely::Stale) | Ok(()) => {}
         }
         let merchant = self.merchant_or_new(found, payment.merchant);
-        let key = *key.get_or_insert_with(|| Ledger::key(merchant, payment.payment_id));
+        let key = key.unwrap_or_else(|| Key::new(merchant, &id));
         let met = match open {
             Some(hold) => self.meet(hold, payment).map(|payment| (hold, payment)),
             None => Err(self.why_not_open(order)),
@@ -390,7 +379,7 @@ impl Ledger {
         emit: &mut impl FnMut(Effect<'_>),
     ) {
         let Some(merchant) = self.merchant(merchant) else { return };
-        let order = self.find_order(&Ledger::key(merchant, order_id));
+        let order = self.find_order(&Key::new(merchant, &PackedId::new(order_id)));
         if let Some(hold) = self.unexpired_hold(order) {
             self.release(hold, HoldEnd::Cancelled, emit);
         }
@@ -433,7 +422,7 @@ impl Ledger {
         for line in self.holds.get(hold).lines() {
             let owner = self.stockroom.owner(line.cell);
             placed.push(PlacedLine {
-                sku: crate::units::SkuId(self.skus.get(owner.sku).id),
+                sku: SkuId(self.skus.get(owner.sku).id),
                 qty: Units(line.units),
                 unit_price: Money(line.unit_price),
                 location: LocationId(self.places.get(owner.place).location),
@@ -450,7 +439,7 @@ impl Ledger {
     /// Moves an order's id from its hold to the once-memory and forgets the hold.
     fn end_hold(&mut self, hold: u32, end: HoldEnd) {
         let view = self.holds.get(hold);
-        let key = Key::new(view.merchant(), view.id());
+        let (merchant, id) = (view.merchant(), view.id());
         let remembered_until = view.placed_at().max(self.time);
         if view.presale() == PresaleState::DepositPaid {
             self.payments.unpin(view.deposit_payment());
@@ -458,11 +447,12 @@ impl Ledger {
         self.expiry.remove(view.position(), &mut self.holds);
         self.holds.remove(hold);
         let before = Some(Place::Hold(hold));
+        let key = Key::new(merchant, &id);
         self.orders.add(&key, before, remembered_until, end.outcome(), None);
         self.orders.collect(self.order_horizon(), |_, _| {});
     }
 
-    fn find_order(&self, key: &Key) -> Option<Place> {
+    fn find_order(&self, key: &Key<'_>) -> Option<Place> {
         self.orders.find(key, |hold| self.holds.get(hold).is(key.merchant(), key.id()))
     }
 
@@ -481,11 +471,7 @@ impl Ledger {
 }
 
 /// What became of an id that was found in the log, if it is still remembered.
-fn outcome_in(
-    memory: &crate::memory::Memory,
-    found: Option<Place>,
-    horizon: crate::memory::Horizon,
-) -> Option<Outcome> {
+fn outcome_in(memory: &Memory, found: Option<Place>, horizon: Horizon) -> Option<Outcome> {
     match found {
         Some(Place::Log(entry)) => memory.outcome(entry, horizon),
         Some(Place::Hold(_)) | None => None,

@@ -21,8 +21,8 @@ const DIGITS_MAX: usize = 19;
 const UUID_BYTES: usize = 36;
 /// Where the dashes of a UUID stand.
 const UUID_DASHES: [usize; 4] = [8, 13, 18, 23];
-/// Where its eight groups of four hexadecimal digits begin.
-const UUID_GROUPS: [usize; 8] = [0, 4, 9, 14, 19, 24, 28, 32];
+/// Where the two groups of four hexadecimal digits begin that make up each of its words.
+const UUID_WORDS: [[usize; 2]; 4] = [[0, 4], [9, 14], [19, 24], [28, 32]];
 
 /// An id in its packed form.
 #[derive(Debug, Clone, Copy)]
@@ -95,15 +95,35 @@ fn pack_number(text: &[u8]) -> Option<PackedId> {
     if text.len() > DIGITS_MAX || (text[0] == b'0' && text.len() > 1) {
         return None;
     }
-    let mut value = 0u64;
-    for byte in text {
+    let (head, eights) = text.as_rchunks::<8>();
+    let mut value = 0;
+    for byte in head {
         let digit = byte.wrapping_sub(b'0');
         if digit > 9 {
             return None;
         }
         value = value * 10 + u64::from(digit);
     }
-    Some(PackedId::from_parts(TAG_NUMBER, [value as u32, (value >> 32) as u32]))
+    for digits in eights {
+        value = value * 100_000_000 + eight_digits(u64::from_le_bytes(*digits))?;
+    }
+    let mut id = PackedId { tag: TAG_NUMBER, words: [0; WORDS_MAX] };
+    (id.words[0], id.words[1]) = (value as u32, (value >> 32) as u32);
+    Some(id)
+}
+
+/// The number that eight digits mean, the first in the lowest byte; all at once (Mula, Lemire).
+fn eight_digits(text: u64) -> Option<u64> {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    let digits = text.wrapping_sub(ALL * 0x30);
+    // A byte that is no digit has, or gets by adding 118, its highest bit set.
+    if (digits | digits.wrapping_add(ALL * 118)) & (ALL * 0x80) != 0 {
+        return None;
+    }
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(100 + (1_000_000 << 32));
+    let high = (pairs >> 16 & 0x0000_00ff_0000_00ff).wrapping_mul(1 + (10_000 << 32));
+    Some(low.wrapping_add(high) >> 32)
 }
 
 fn pack_uuid(text: &[u8]) -> Option<PackedId> {
@@ -111,27 +131,45 @@ fn pack_uuid(text: &[u8]) -> Option<PackedId> {
     if UUID_DASHES.iter().any(|place| text[*place] != b'-') {
         return None;
     }
-    let mut words = [0u32; 4];
-    let (mut lower, mut upper) = (false, false);
-    for (group, start) in UUID_GROUPS.into_iter().enumerate() {
-        for byte in &text[start..start + 4] {
-            let digit = match byte {
-                b'0'..=b'9' => byte - b'0',
-                b'a'..=b'f' => {
-                    lower = true;
-                    byte - b'a' + 10
-                }
-                b'A'..=b'F' => {
-                    upper = true;
-                    byte - b'A' + 10
-                }
-                _ => return None,
-            };
-            words[group / 2] = words[group / 2] << 4 | u32::from(digit);
-        }
+    let mut id = PackedId { tag: TAG_UUID_LOWER, words: [0; WORDS_MAX] };
+    let mut cases = 0;
+    for (word, [first, second]) in id.words.iter_mut().zip(UUID_WORDS) {
+        let mut digits = [0; 8];
+        digits[..4].copy_from_slice(&text[first..first + 4]);
+        digits[4..].copy_from_slice(&text[second..second + 4]);
+        let (value, case) = eight_hex_digits(u64::from_le_bytes(digits))?;
+        *word = value;
+        cases |= case;
     }
-    let tag = if upper { TAG_UUID_UPPER } else { TAG_UUID_LOWER };
-    (!(lower && upper)).then(|| PackedId::from_parts(tag, words))
+    if cases == UPPER {
+        id.tag = TAG_UUID_UPPER;
+    }
+    (cases != LOWER | UPPER).then_some(id)
+}
+
+/// Letters that a run of hexadecimal digits contains.
+const LOWER: u8 = 1;
+const UPPER: u8 = 2;
+
+/// The number that eight hexadecimal digits mean, the first in the lowest byte, and the cases of the
+/// letters among them; all at once.
+fn eight_hex_digits(text: u64) -> Option<(u32, u8)> {
+    const ALL: u64 = 0x0101_0101_0101_0101;
+    const TOP: u64 = ALL * 0x80;
+    // Ids are ASCII, so adding to a byte does not carry into the next.
+    let at_least = |bytes: u64, least: u8| bytes.wrapping_add(ALL * u64::from(0x80 - least)) & TOP;
+    let within = |first: u8, last: u8| at_least(text, first) & !at_least(text, last + 1);
+    let (digit, upper, lower) = (within(b'0', b'9'), within(b'A', b'F'), within(b'a', b'f'));
+    if (text & TOP) != 0 || (digit | upper | lower) != TOP {
+        return None;
+    }
+    // A letter's low half counts from 1.
+    let nibbles = (text & (ALL * 0x0f)) + ((upper | lower) >> 7) * 9;
+    let pairs = (nibbles << 4 | nibbles >> 8) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs << 8 | pairs >> 16) & 0x0000_ffff_0000_ffff;
+    let value = (quads << 16 | quads >> 32) as u32;
+    let cases = if lower != 0 { LOWER } else { 0 } | if upper != 0 { UPPER } else { 0 };
+    Some((value, cases))
 }
 
 fn pack_text(text: &[u8]) -> PackedId {
@@ -160,10 +198,11 @@ fn unpack_uuid(words: &[u32; WORDS_MAX], digits: &[u8; 16], text: &mut Text) -> 
     for place in UUID_DASHES {
         text[place] = b'-';
     }
-    for (group, start) in UUID_GROUPS.into_iter().enumerate() {
-        let half = words[group / 2] >> (16 * (1 - group % 2));
-        for (digit, byte) in text[start..start + 4].iter_mut().enumerate() {
-            *byte = digits[(half >> (12 - 4 * digit)) as usize & 15];
+    for (word, starts) in words.iter().zip(UUID_WORDS) {
+        for (half, start) in starts.into_iter().enumerate() {
+            for (digit, byte) in text[start..start + 4].iter_mut().enumerate() {
+                *byte = digits[(word >> (28 - 16 * half - 4 * digit)) as usize & 15];
+            }
         }
     }
     UUID_BYTES

@@ -4,8 +4,9 @@
 //! of a merchant is a place like any other, open from the start and never closed. Invariant: a closed
 //! place is no candidate for any order, but its stock is still there.
 
-use crate::catalogue::{Merchants, pair_hash};
+use crate::catalogue::Merchants;
 use crate::command::LocationOpened;
+use crate::hash;
 use crate::index::Index;
 use crate::paged::Paged;
 use crate::snapshot::{Frozen, RestoreError, Thaw};
@@ -59,7 +60,7 @@ pub(crate) struct Places {
 
 impl Places {
     fn hash(merchant: u32, location: LocationId) -> u32 {
-        pair_hash(u64::from(merchant), u64::from(location.0))
+        hash::pair(u64::from(merchant), u64::from(location.0))
     }
 
     pub(crate) fn find(&self, merchant: u32, location: LocationId) -> Option<u32> {

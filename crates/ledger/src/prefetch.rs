@@ -9,7 +9,8 @@
 
 use crate::command::{Command, ExternalId, Line, Settle};
 use crate::ledger::Ledger;
-use crate::memory::Place;
+use crate::memory::{Key, Place};
+use crate::packed_id::PackedId;
 use crate::units::MerchantId;
 use std::hint::black_box;
 
@@ -104,10 +105,10 @@ impl Ledger {
     fn touch_ids(&self, outline: &Outline<'_>, near: &mut Near) -> u64 {
         let Some(merchant) = self.merchants.peek(outline.merchant) else { return 0 };
         let mut sum = self.merchants.get(merchant).id;
-        let order_hash = Ledger::key(merchant, outline.order_id).hash();
+        let order_hash = Key::new(merchant, &PackedId::new(outline.order_id)).hash();
         sum ^= self.orders.touch(order_hash);
         if let Some(id) = outline.payment_id {
-            sum ^= self.payments.touch(Ledger::key(merchant, id).hash());
+            sum ^= self.payments.touch(Key::new(merchant, &PackedId::new(id)).hash());
         }
         for line in outline.lines {
             let hash = self.skus.hash(merchant, line.sku);

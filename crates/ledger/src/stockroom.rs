@@ -6,7 +6,8 @@
 //! SKU and a place have at most one cell; while a snapshot is being written, a cell's page is kept
 //! before the cell changes.
 
-use crate::catalogue::{Sku, Skus, pair_hash};
+use crate::catalogue::{Sku, Skus};
+use crate::hash;
 use crate::index::Index;
 use crate::paged::Paged;
 use crate::snapshot::{Frozen, FrozenSection, RestoreError, Thaw};
@@ -84,7 +85,7 @@ impl Stockroom {
                 let owner = self.owner(reference - 1);
                 owner.sku == number && owner.place == place
             };
-            let hash = pair_hash(u64::from(number), u64::from(place));
+            let hash = hash::pair(u64::from(number), u64::from(place));
             self.index.find(hash, is).map(|reference| reference - 1)
         }
     }
@@ -100,7 +101,7 @@ impl Stockroom {
             sku.first_cell = cell;
             sku.first_place = place;
         } else {
-            self.index.insert(pair_hash(u64::from(number), u64::from(place)), cell + 1);
+            self.index.insert(hash::pair(u64::from(number), u64::from(place)), cell + 1);
             let slot = (sku.cells as usize - 1) % CHUNK_CELLS;
             if slot == 0 {
                 let chunk = Chunk { next: sku.chunk, ..bytemuck::Zeroable::zeroed() };

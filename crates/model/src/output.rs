@@ -239,7 +239,8 @@ pub(crate) fn dead_letter(
     let mut omitted = Vec::new();
     let mut left = original_bytes(record);
     for part in [Part::Value, Part::Headers, Part::Key] {
-        if left > DEAD_LETTER_BYTES_MAX {
+        // What the record never had cannot be missing.
+        if left > DEAD_LETTER_BYTES_MAX && part.is_in(record) {
             left -= part.bytes(record);
             omitted.push(part);
         }
@@ -283,6 +284,14 @@ impl Part {
             Part::Value => "value",
             Part::Headers => "headers",
             Part::Key => "key",
+        }
+    }
+
+    fn is_in(self, record: &InputRecord) -> bool {
+        match self {
+            Part::Value => record.value.is_some(),
+            Part::Headers => !record.headers.is_empty(),
+            Part::Key => record.key.is_some(),
         }
     }
 

@@ -49,9 +49,9 @@ pub struct WorkerStatus {
     pub trouble: Option<String>,
     /// Its partitions.
     pub partitions: Vec<PartitionStatus>,
-    /// For how long every assigned partition has been at its end; none if one is not, or if no
-    /// partition is assigned.
-    pub idle: Option<Duration>,
+    /// For how many milliseconds every assigned partition has been at its end; none if one is not,
+    /// or if no partition is assigned.
+    pub idle_ms: Option<u64>,
 }
 
 impl WorkerStatus {
@@ -308,7 +308,7 @@ impl Shared {
         *reported_at = now;
         status.producing = Some(producing);
         status.leaving = leaving;
-        status.idle = idle_for(now, partitions);
+        status.idle_ms = idle_for(now, partitions).map(milliseconds);
         status.partitions.clear();
         status.partitions.extend(
             partitions
@@ -350,6 +350,10 @@ fn idle_for(now: Duration, partitions: &BTreeMap<Partition, Owned>) -> Option<Du
         latest = latest.max(Some(working.at_end_since?));
     }
     latest.map(|latest| now.saturating_sub(latest))
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn describe(partition: Partition, owned: &Owned, end: Option<Offset>) -> PartitionStatus {

@@ -60,14 +60,14 @@ impl Encoder {
             Effect::OrderSettled { order, lines, .. } => (Topic::Settled, order, lines.len()),
             Effect::OrderRefunded { order, lines, .. } => (Topic::Settled, order, lines.len()),
         };
-        let reserve = OUTPUT_BYTES_MAX + lines * LINE_BYTES_MAX;
+        let bytes_max = OUTPUT_BYTES_MAX + lines * LINE_BYTES_MAX;
         let key = |writer: &mut Writer<'_>| order.merchant.write(writer);
         let value = |writer: &mut Writer<'_>| {
             answer(writer, cause.offset, effect);
             members! { writer: "at" => at; }
             writer.put(b"}");
         };
-        outputs.write(topic, cause.partition, at, reserve, key, value);
+        outputs.write(topic, cause.partition, at, bytes_max, key, value);
     }
 
     /// Appends the dead letter of a record that was refused before the state machine saw it.

@@ -58,7 +58,10 @@ pub(super) fn follow(world: &World, order: &Order, push: impl FnMut(Cue)) {
         | Fate::NoSuchStore
         | Fate::Stale
         | Fate::Ahead => {}
-        Fate::Paid | Fate::PayByMet | Fate::Free | Fate::Wholesale | Fate::Greedy => script.paid(),
+        Fate::Paid | Fate::PayByMet | Fate::Free | Fate::Wholesale => script.paid(),
+        // Nothing is ever sent to it, so nothing comes back: a refund of a million pieces would
+        // drown the day's figures.
+        Fate::Greedy => script.play(&[Pay(Full)]),
         Fate::SettledOnPlacement => script.refunded(),
         Fate::Presale | Fate::PresaleForfeited | Fate::PresaleMuddled => script.presale(),
         Fate::PaidLate => script.paid_late(),

@@ -1,0 +1,324 @@
+//! Histories that do not fit: lost offsets, other rules, other partition counts, wrong digests.
+
+use std::time::Duration;
+
+use ledger::rules::Rules;
+use ledger::units::Offset;
+use pipeline::adoption::{Adoption, TOPICS, Written};
+use pipeline::digest::Digest;
+use pipeline::engine::Engine;
+use pipeline::log::{Log as _, PartitionCommit};
+use pipeline::metadata::{CommitMetadata, RulesHash};
+use pipeline::opening::{NotOpened, Refusal};
+use pipeline::snapshot;
+use pipeline::store::SnapshotStore as _;
+use pipeline::worker::WorkerError;
+use wire::Outputs;
+
+use crate::sides;
+use crate::world::{GROUP, Hand, NAME, World};
+
+/// A world whose worker was killed with a tail of records behind its last snapshot.
+fn killed() -> World {
+    let mut world = World::new(2);
+    let mut hand = world.hire(NAME);
+    for _ in 0..30 {
+        world.publish();
+        world.turns(&mut hand, 1);
+    }
+    hand.desk.hold_publications(true);
+    world.publish();
+    world.turns(&mut hand, 8);
+    world.kill(hand);
+    world
+}
+
+/// A world whose worker was stopped cleanly.
+fn stopped() -> World {
+    let mut world = World::new(2);
+    let mut hand = world.hire(NAME);
+    for _ in 0..30 {
+        world.publish();
+        world.turns(&mut hand, 1);
+    }
+    world.stop(hand);
+    world
+}
+
+/// Turns until the worker fails.
+fn failure(world: &World) -> WorkerError {
+    let mut hand = world.hire(NAME);
+    for _ in 0..50 {
+        if let Err(error) = world.turn(&mut hand) {
+            return error;
+        }
+    }
+    panic!("the worker goes on");
+}
+
+fn refusal_of(hand: &Hand, partition: u32) -> Refusal {
+    let found = hand.openings().into_iter().find(|opening| opening.partition == partition);
+    match found.unwrap().outcome {
+        Err(NotOpened::Refused(refusal)) => refusal,
+        other => panic!("not refused: {other:?}"),
+    }
+}
+
+// Offsets that were lost.
+
+#[test]
+fn lost_offsets_do_not_settle_a_sale_twice() {
+    for what in ["a snapshot", "outputs alone"] {
+        let mut world = killed();
+        if what == "outputs alone" {
+            for offset in world.snapshots(0) {
+                world.store.delete(&world.place(0), offset).unwrap();
+            }
+        }
+        world.broker.forget_offsets(GROUP, 0);
+        let outputs = world.outputs(0);
+        let mut hand = world.hire(NAME);
+        world.publish();
+        world.settle(&mut hand);
+        let refusal = refusal_of(&hand, 0);
+        assert!(matches!(refusal, Refusal::HistoryWithoutCommit { .. }), "{what}: {refusal}");
+        assert_eq!(hand.phase(0), ("refused", refusal.to_string()));
+        assert_eq!(world.outputs(0), outputs, "{what}");
+        assert_eq!(hand.phase(1).0, "live");
+        world.stop(hand);
+        world.assert_partition_settled(1, what);
+    }
+}
+
+#[test]
+fn offsets_that_were_reset_by_hand_do_not_settle_a_sale_twice() {
+    let world = killed();
+    for metadata in ["", "reset by an operator"] {
+        let commit = PartitionCommit { partition: 0, offset: Offset(0), metadata: metadata.into() };
+        world.commit_by_hand(&[commit]);
+        let outputs = world.outputs(0);
+        let mut hand = world.hire(NAME);
+        world.settle(&mut hand);
+        let refusal = refusal_of(&hand, 0);
+        assert!(matches!(refusal, Refusal::HistoryWithoutCommit { .. }), "{refusal}");
+        assert_eq!(world.outputs(0), outputs);
+        world.kill(hand);
+    }
+}
+
+#[test]
+fn a_first_start_over_outputs_of_somebody_else_is_refused() {
+    let world = World::new(1);
+    let mut log = world.broker.member(GROUP, "stranger");
+    let mut outputs = Outputs::new();
+    let topic = wire::Topic::Settled;
+    outputs.push(topic, 0, ledger::units::Millis(1), Some(b"1"), Some(b"{}"));
+    log.replace_producer(Duration::ZERO).unwrap();
+    log.begin().unwrap();
+    log.produce(&outputs, 0).unwrap();
+    assert_eq!(log.commit(&[]), pipeline::log::CommitOutcome::Committed);
+
+    let mut hand = world.hire(NAME);
+    world.settle(&mut hand);
+    let refusal = refusal_of(&hand, 0);
+    assert!(matches!(refusal, Refusal::HistoryWithoutCommit { .. }), "{refusal}");
+    assert_eq!(world.outputs(0), 1);
+}
+
+#[test]
+fn an_adopted_partition_goes_on_exactly_where_readers_saw_it_end() {
+    // From the newest snapshot, and from the one before it.
+    for number in [0, 1] {
+        let mut world = killed();
+        let at = world.snapshots(0)[number];
+        let lost = world.committed(0);
+        world.broker.forget_offsets(GROUP, 0);
+        let commit = adopt(&world, at).unwrap();
+        assert!(Some(commit.offset) <= lost.offset, "nothing is skipped");
+        world.commit_by_hand(&[commit]);
+        let mut hand = world.hire(NAME);
+        world.publish();
+        world.settle(&mut hand);
+        assert_eq!(hand.phase(0).0, "live");
+        world.stop(hand);
+        world.assert_settled("after the adoption");
+    }
+}
+
+#[test]
+fn a_snapshot_of_another_history_is_not_adopted() {
+    let world = killed();
+    let other = {
+        let mut world = World::new(2);
+        world.sales.swap(0, 1);
+        let mut hand = world.hire(NAME);
+        world.publish();
+        world.turns(&mut hand, 30);
+        world.stop(hand);
+        world
+    };
+    let at = other.snapshots(0)[0];
+    let bytes = other.store.read(&other.place(0), at).unwrap();
+    world.store.put(&world.place(0), at, bytes);
+    assert!(adopt(&world, at).is_err());
+}
+
+/// What `snapshot adopt` does: derives the outputs behind the snapshot again and compares.
+fn adopt(world: &World, at: Offset) -> Result<PartitionCommit, pipeline::adoption::NotAdopted> {
+    let place = world.place(0);
+    let bytes = world.store.read(&place, at).unwrap();
+    let (header, ledger) = snapshot::decode(&place, at, &bytes).unwrap();
+    let digest = Digest::from_bits(header.digest);
+    let engine = Engine::resume(0, sides::INPUT, header.rules, ledger, digest, at);
+    let mut adoption = Adoption::new(0, engine, written_behind(world, at));
+    let until = adoption.until();
+    let mut inputs = sides::committed_inputs(&world.broker, 0);
+    inputs.retain(|input| input.offset >= at.0 && input.offset < until.0);
+    sides::with_records(0, &inputs, |records| adoption.replay(records));
+    adoption.finish(RulesHash::of(&header.rules), at)
+}
+
+fn written_behind(world: &World, at: Offset) -> Written {
+    let mut written = Written::default();
+    for topic in TOPICS {
+        for output in sides::committed_outputs(&world.broker, topic, 0) {
+            let (cause, code) = cause_and_code(&output);
+            if cause >= at.0 {
+                let (key, value) = (output.key.as_deref(), output.value.as_deref());
+                written.note(topic, code, key, value, Offset(cause));
+            }
+        }
+    }
+    written
+}
+
+fn cause_and_code(output: &model::OutputRecord) -> (u64, Option<ledger::effect::DeadLetter>) {
+    if output.topic == model::Topic::DeadLetters {
+        let header = |name: &str| {
+            let name = format!("__connect.errors.{name}");
+            let found = output.headers.iter().rfind(|(known, _)| *known == name).unwrap();
+            String::from_utf8(found.1.clone().unwrap()).unwrap()
+        };
+        let code = match header("exception.class.name").as_str() {
+            "invalid" => ledger::effect::DeadLetter::Invalid,
+            other => panic!("the sale has no {other}"),
+        };
+        return (header("offset").parse().unwrap(), Some(code));
+    }
+    let value: serde_json::Value = serde_json::from_slice(output.value.as_ref().unwrap()).unwrap();
+    (value["offset"].as_u64().unwrap(), None)
+}
+
+// Rules and partitions.
+
+#[test]
+fn records_decided_under_other_rules_are_not_replayed_under_these() {
+    let mut world = killed();
+    let (outputs, committed) = (world.outputs(0), world.committed(0));
+    world.rules = Rules { hold_ttl_ms: 1_234, ..world.rules };
+    let error = failure(&world);
+    let WorkerError::Configuration(Refusal::RulesDiffer { recorded, configured, .. }) = &error
+    else {
+        panic!("{error}");
+    };
+    assert!(recorded.contains("hold_ttl_ms=2000"), "{recorded}");
+    assert!(configured.contains("hold_ttl_ms=1234"), "{configured}");
+    assert_eq!((world.outputs(0), world.committed(0)), (outputs, committed));
+}
+
+#[test]
+fn other_rules_are_adopted_after_a_clean_stop_and_recorded_from_then_on() {
+    let mut world = stopped();
+    world.rules = Rules { hold_ttl_ms: 1_234, ..world.rules };
+    let mut hand = world.hire(NAME);
+    world.publish();
+    world.settle(&mut hand);
+    assert_eq!(hand.phase(0).0, "live");
+    let metadata: CommitMetadata = world.committed(0).metadata.parse().unwrap();
+    assert_eq!(metadata.rules, RulesHash::of(&world.rules));
+    world.kill(hand);
+    // The new rules' tail is replayed under the new rules.
+    let mut hand = world.hire(NAME);
+    world.publish();
+    world.settle(&mut hand);
+    assert_eq!(hand.phase(0).0, "live");
+    world.stop(hand);
+    assert_eq!(world.committed(0).offset, Some(world.end(0)));
+}
+
+#[test]
+fn another_number_of_partitions_is_refused() {
+    for mut world in [killed(), stopped()] {
+        world.rules = Rules { partitions: 4, ..world.rules };
+        let error = failure(&world);
+        let is_it = matches!(error, WorkerError::Configuration(Refusal::PartitionCount { .. }));
+        assert!(is_it, "{error}");
+    }
+}
+
+#[test]
+fn a_tail_of_another_state_version_is_refused() {
+    let world = killed();
+    tamper_with_commit(&world, |metadata| metadata.state_version += 1);
+    let error = failure(&world);
+    let is_it = matches!(error, WorkerError::Configuration(Refusal::StateVersion { .. }));
+    assert!(is_it, "{error}");
+}
+
+// Digests.
+
+fn tamper_with_commit(world: &World, tamper: impl FnOnce(&mut CommitMetadata)) {
+    let committed = world.committed(0);
+    let mut metadata: CommitMetadata = committed.metadata.parse().unwrap();
+    tamper(&mut metadata);
+    let (offset, metadata) = (committed.offset.unwrap(), metadata.to_string());
+    world.commit_by_hand(&[PartitionCommit { partition: 0, offset, metadata }]);
+}
+
+#[test]
+fn a_history_with_another_digest_is_not_continued() {
+    // With a tail to be replayed, and without.
+    for mut world in [killed(), stopped()] {
+        tamper_with_commit(&world, |metadata| {
+            metadata.digest = Digest::from_bits(metadata.digest.to_bits() ^ 1);
+        });
+        let (outputs, committed) = (world.outputs(0), world.committed(0));
+        let mut hand = world.hire(NAME);
+        world.publish();
+        world.settle(&mut hand);
+        let (phase, reason) = hand.phase(0);
+        assert_eq!(phase, "refused");
+        assert!(reason.contains("digest"), "{reason}");
+        assert_eq!((world.outputs(0), world.committed(0)), (outputs, committed));
+        assert_eq!(hand.phase(1).0, "live");
+        world.stop(hand);
+        world.assert_partition_settled(1, "beside the refused one");
+    }
+}
+
+#[test]
+fn an_input_that_ends_before_the_commit_is_refused() {
+    let world = killed();
+    let end = world.end(0);
+    let committed = world.committed(0);
+    let beyond = Offset(end.0 + 10);
+    let metadata = committed.metadata;
+    world.commit_by_hand(&[PartitionCommit { partition: 0, offset: beyond, metadata }]);
+    let mut hand = world.hire(NAME);
+    world.settle(&mut hand);
+    let refusal = refusal_of(&hand, 0);
+    assert!(matches!(refusal, Refusal::InputBehindCommit { .. }), "{refusal}");
+}
+
+#[test]
+fn a_refused_partition_goes_to_no_other_worker() {
+    let mut world = killed();
+    world.broker.forget_offsets(GROUP, 0);
+    let mut hand = world.hire(NAME);
+    world.publish();
+    world.turns(&mut hand, 20);
+    assert_eq!(hand.phase(0).0, "refused");
+    assert_eq!(world.broker.owners(GROUP)[0], Some(hand.member));
+    world.stop(hand);
+    assert_eq!(world.broker.owners(GROUP), [None, None], "a stop gives it back");
+}

@@ -1,0 +1,216 @@
+//! Between the two sides that the tests hold against each other: the pipeline's types and those of
+//! the plain model, which share nothing on purpose; and an embedded log read back and audited.
+//!
+//! Not a judge of its own. Invariant: what is compared is every byte that a reader of the topics
+//! sees, but for the free text of a dead letter, which the contract leaves open.
+
+use std::convert::Infallible;
+
+use ledger::rules::{Partitioner, Rules};
+use ledger::units::Offset;
+use model::{AuditReport, InputRecord, Output, OutputRecord, PartitionLog};
+use pipeline::embedded::{EmbeddedBroker, Isolation, NewRecord, Topic};
+use pipeline::log::Partition;
+use wire::{Outputs, Record};
+
+/// The input topic's name everywhere in these tests.
+pub(crate) const INPUT: &str = "orders";
+/// The header whose text the contract leaves open.
+const MESSAGE: &str = "__connect.errors.exception.message";
+
+/// The rules as the model knows them.
+pub(crate) fn model_rules(rules: &Rules) -> model::Rules {
+    model::Rules {
+        order_window_ms: rules.order_window_ms,
+        receipt_window_ms: rules.receipt_window_ms,
+        skew_ms: rules.skew_ms,
+        hold_ttl_ms: rules.hold_ttl_ms,
+        day_offset_ms: rules.day_offset_ms.cast_signed(),
+        partitions: rules.partitions,
+        partitioner: match rules.partitioner {
+            Partitioner::Murmur2 => model::Partitioner::Murmur2,
+            Partitioner::Any => model::Partitioner::Any,
+        },
+    }
+}
+
+/// A record's headers, as the wire reads them.
+#[derive(Debug)]
+struct HeadersOf<'a>(&'a model::Headers);
+
+impl wire::Headers for HeadersOf<'_> {
+    fn each(&self, visit: &mut dyn FnMut(&str, Option<&[u8]>)) {
+        self.0.iter().for_each(|(name, value)| visit(name, value.as_deref()));
+    }
+}
+
+/// Calls `use_them` with the records as the pipeline reads them.
+pub(crate) fn with_records<T>(
+    partition: Partition,
+    inputs: &[InputRecord],
+    use_them: impl FnOnce(&[Record<'_>]) -> T,
+) -> T {
+    let headers: Vec<HeadersOf<'_>> =
+        inputs.iter().map(|input| HeadersOf(&input.headers)).collect();
+    let records: Vec<Record<'_>> = inputs
+        .iter()
+        .zip(&headers)
+        .map(|(input, headers)| Record {
+            partition,
+            offset: Offset(input.offset),
+            timestamp: input.timestamp,
+            key: input.key.as_deref(),
+            value: input.value.as_deref(),
+            headers,
+        })
+        .collect();
+    use_them(&records)
+}
+
+/// An input record as the model reads it.
+pub(crate) fn input_of(record: &Record<'_>) -> InputRecord {
+    InputRecord {
+        offset: record.offset.0,
+        timestamp: record.timestamp,
+        key: record.key.map(<[u8]>::to_vec),
+        value: record.value.map(<[u8]>::to_vec),
+        headers: headers_of(record),
+    }
+}
+
+fn headers_of(record: &Record<'_>) -> model::Headers {
+    let mut headers = model::Headers::new();
+    let mut keep = |name: &str, value: Option<&[u8]>| {
+        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
+    };
+    record.headers.each(&mut keep);
+    headers
+}
+
+/// A topic as the model names it.
+pub(crate) fn topic_of(topic: wire::Topic) -> model::Topic {
+    match topic {
+        wire::Topic::Status => model::Topic::Status,
+        wire::Topic::Settled => model::Topic::Settled,
+        wire::Topic::DeadLetters => model::Topic::DeadLetters,
+        wire::Topic::Gmv => model::Topic::Gmv,
+    }
+}
+
+/// Encoded outputs as the model would give them.
+pub(crate) fn outputs_of(outputs: &Outputs) -> Vec<Output> {
+    let owned = |output: wire::Output<'_>| Output {
+        topic: topic_of(output.topic),
+        key: output.key.map(<[u8]>::to_vec),
+        value: output.value.map(<[u8]>::to_vec),
+        timestamp: output.timestamp.0.cast_signed(),
+        headers: output
+            .headers
+            .map(|(name, value)| (name.to_owned(), value.map(<[u8]>::to_vec)))
+            .collect(),
+    };
+    outputs.iter().map(owned).collect()
+}
+
+/// An output without what the contract leaves open: the text of a dead letter's message.
+pub(crate) fn comparable(mut output: Output) -> Output {
+    if let Some(message) = output.headers.iter_mut().rfind(|(name, _)| name == MESSAGE) {
+        message.1 = None;
+    }
+    output
+}
+
+/// An output as one reads it in a failed test.
+pub(crate) fn shown(output: &Output) -> String {
+    let text = |bytes: &Option<Vec<u8>>| {
+        bytes
+            .as_deref()
+            .map(|bytes| String::from_utf8_lossy(&bytes[..bytes.len().min(1_000)]))
+            .map_or_else(|| "null".to_owned(), std::borrow::Cow::into_owned)
+    };
+    let headers: Vec<String> =
+        output.headers.iter().map(|(name, value)| format!("{name}={}", text(value))).collect();
+    let Output { topic, timestamp, .. } = output;
+    let (key, value) = (text(&output.key), text(&output.value));
+    format!("{} @{timestamp} {key}: {value} {}", topic.name(), headers.join(" "))
+}
+
+/// Appends input records to a partition of an embedded log; their offsets are the log's affair.
+pub(crate) fn append(broker: &EmbeddedBroker, partition: Partition, inputs: &[InputRecord]) {
+    with_records(partition, inputs, |records| {
+        let new: Vec<NewRecord<'_>> = records
+            .iter()
+            .map(|record| NewRecord {
+                timestamp: record.timestamp,
+                key: record.key,
+                value: record.value,
+                headers: record.headers,
+            })
+            .collect();
+        broker.append(partition, &new);
+    });
+}
+
+/// What readers of committed records find in an output topic's partition.
+pub(crate) fn committed_outputs(
+    broker: &EmbeddedBroker,
+    topic: wire::Topic,
+    partition: Partition,
+) -> Vec<OutputRecord> {
+    let mut outputs = Vec::new();
+    let mut keep = |record: &Record<'_>| {
+        outputs.push(OutputRecord {
+            offset: record.offset.0,
+            topic: topic_of(topic),
+            key: record.key.map(<[u8]>::to_vec),
+            value: record.value.map(<[u8]>::to_vec),
+            timestamp: record.timestamp,
+            headers: headers_of(record),
+        });
+    };
+    let place = Topic::Output(topic);
+    broker.read(place, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
+    outputs
+}
+
+/// What readers of committed records find in a partition of the input.
+pub(crate) fn committed_inputs(broker: &EmbeddedBroker, partition: Partition) -> Vec<InputRecord> {
+    let mut inputs = Vec::new();
+    let mut keep = |record: &Record<'_>| inputs.push(input_of(record));
+    broker.read(Topic::Input, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
+    inputs
+}
+
+/// Has the plain model judge everything in an embedded log whose input is settled to its end.
+pub(crate) fn audit(broker: &EmbeddedBroker, rules: &Rules) -> AuditReport {
+    let mut report = AuditReport::default();
+    for partition in 0..rules.partitions {
+        report.add(audit_partition(broker, rules, partition));
+    }
+    report
+}
+
+/// The same for one partition.
+pub(crate) fn audit_partition(
+    broker: &EmbeddedBroker,
+    rules: &Rules,
+    partition: Partition,
+) -> model::PartitionVerdict {
+    let sound = |records: Vec<OutputRecord>| records.into_iter().map(Ok::<_, Infallible>);
+    let outputs = |topic| sound(committed_outputs(broker, topic, partition));
+    let log = PartitionLog {
+        partition,
+        input_topic: INPUT.to_owned(),
+        starts_at: 0,
+        committed: broker.bounds(Topic::Input, partition).next.0,
+        inputs: committed_inputs(broker, partition).into_iter().map(Ok),
+        status: outputs(wire::Topic::Status),
+        settled: outputs(wire::Topic::Settled),
+        dead_letters: outputs(wire::Topic::DeadLetters),
+        gmv: outputs(wire::Topic::Gmv),
+    };
+    match model::audit_partition(&model_rules(rules), log) {
+        Ok(verdict) => verdict,
+        Err(error) => panic!("the audit came to no verdict: {error}"),
+    }
+}
