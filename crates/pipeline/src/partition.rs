@@ -63,6 +63,8 @@ pub(crate) struct Working {
     view: Arc<PartitionView>,
     pub(crate) committed: Option<Offset>,
     pub(crate) replay: Option<Replay>,
+    /// Whether the log was asked to read it.
+    pub(crate) is_read: bool,
     pub(crate) snapshot: SnapshotState,
     pub(crate) last_record_at: Duration,
     /// Since when everything readable has been applied.
@@ -121,6 +123,11 @@ impl Owned {
         }
     }
 
+    /// Not worked on until somebody has decided what to do.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.phase, Phase::Refused(_))
+    }
+
     /// Working, and past its replay.
     pub(crate) fn live_mut(&mut self) -> Option<&mut Working> {
         self.working_mut().filter(|working| working.replay.is_none())
@@ -135,6 +142,7 @@ impl Working {
             view,
             committed,
             replay,
+            is_read: false,
             snapshot: SnapshotState {
                 newest: snapshot,
                 under_way: None,

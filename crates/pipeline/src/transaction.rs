@@ -23,6 +23,7 @@ pub(crate) struct Transaction {
     /// Whether the log's transaction was begun.
     pub(crate) begun: bool,
     bases: BTreeMap<Partition, Option<Offset>>,
+    disowned: bool,
     started_at: Duration,
 }
 
@@ -48,6 +49,17 @@ impl Transaction {
 
     pub(crate) fn touches(&self, partition: Partition) -> bool {
         self.bases.contains_key(&partition)
+    }
+
+    /// A partition is not the worker's any more, though it may become so again: from a state that
+    /// knows nothing of this transaction, so that its outputs must not be written again.
+    pub(crate) fn disown(&mut self, partition: Partition) {
+        self.disowned |= self.touches(partition);
+    }
+
+    /// Whether a partition in it was given up since it was taken in.
+    pub(crate) fn is_disowned(&self) -> bool {
+        self.disowned
     }
 
     pub(crate) fn partitions(&self) -> Vec<Partition> {
@@ -94,6 +106,7 @@ impl Transaction {
         self.produced = 0;
         self.begun = false;
         self.bases.clear();
+        self.disowned = false;
     }
 
     /// The log's transaction is gone, the outputs are kept to be produced again.

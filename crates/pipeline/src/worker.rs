@@ -128,6 +128,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             self.on_done(done)?;
         }
         self.make_producer()?;
+        self.start_reading()?;
         self.poll()?;
         self.on_members()?;
         self.retry_openings();
@@ -141,18 +142,19 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         }
         self.finish_drains();
         self.report();
-        Ok(if self.leaving && self.partitions.is_empty() { Turn::Left } else { Turn::Again })
+        // A refused partition was released when it was refused, so that nobody asks it back.
+        let owes_nothing = self.partitions.values().all(Owned::is_refused);
+        Ok(if self.leaving && owes_nothing { Turn::Left } else { Turn::Again })
     }
 
     // Joining and leaving.
 
     fn begin_leaving(&mut self) -> Result<Turn, WorkerError> {
         if !self.leaving && self.shared.stop_requested() {
-            self.leaving = true;
             if self.producing == Producing::Starting {
                 return Ok(Turn::Left);
             }
-            self.tolerate("leaving the group", |log| log.leave())?;
+            self.leaving = self.tolerate("leaving the group", |log| log.leave())?;
         }
         Ok(Turn::Again)
     }
@@ -166,8 +168,9 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             Ok(()) => {
                 self.shared.no_trouble();
                 if self.producing == Producing::Starting {
-                    self.tolerate("joining the group", |log| log.join())?;
-                    self.producing = Producing::Ready;
+                    if self.tolerate("joining the group", |log| log.join())? {
+                        self.producing = Producing::Ready;
+                    }
                 } else {
                     self.ask_for_outcome();
                 }
@@ -182,18 +185,18 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         }
     }
 
-    /// Makes a call on the log whose failure in passing changes nothing that matters.
+    /// Makes a call on the log that may fail in passing; says whether it worked.
     fn tolerate(
         &mut self,
         doing: &str,
         call: impl FnOnce(&mut L) -> Result<(), LogError>,
-    ) -> Result<(), WorkerError> {
+    ) -> Result<bool, WorkerError> {
         match call(&mut self.log) {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(true),
             Err(LogError::Fatal(why)) => Err(WorkerError::Log(why)),
             Err(error) => {
                 self.shared.trouble(doing, &error.to_string());
-                Ok(())
+                Ok(false)
             }
         }
     }
@@ -271,9 +274,6 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 tracing::info!(partition, start = start.0, replay_until = until, "opened");
                 self.shared.views().insert(partition, Arc::clone(&opened.view));
                 owned.phase = Phase::Working(Box::new(Working::new(*opened, now)));
-                if self.producing == Producing::Ready {
-                    self.tolerate("starting to read", |log| log.start(partition, start))?;
-                }
                 Ok(())
             }
             Err(NotOpened::Trouble(trouble)) => {
@@ -308,7 +308,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         if let Some(owned) = self.partitions.get_mut(&partition) {
             owned.phase = Phase::Refused(refusal);
         }
-        self.tolerate("giving a refused partition up", |log| log.release(&[partition]))
+        self.tolerate("giving a refused partition up", |log| log.release(&[partition]))?;
+        Ok(())
     }
 
     fn lose(&mut self, partition: Partition) {
@@ -321,6 +322,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     fn forget(&mut self, partition: Partition) {
         self.partitions.remove(&partition);
+        self.transaction.disown(partition);
         self.shared.views().remove(partition);
     }
 
@@ -429,10 +431,10 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         self.shared.trouble("committing", why);
         self.producing = Producing::Replacing;
         self.transaction.rewind();
-        for (partition, owned) in &self.partitions {
-            if owned.working().is_some()
-                && let Err(error) = self.log.stop(*partition)
-            {
+        for (partition, owned) in &mut self.partitions {
+            let Some(working) = owned.working_mut() else { continue };
+            working.is_read = false;
+            if let Err(error) = self.log.stop(*partition) {
                 self.shared.trouble("stopping to read", &error.to_string());
             }
         }
@@ -477,8 +479,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             committed.into_iter().map(|found| found.offset).collect();
         let end_of =
             |partition: Partition| Some(self.partitions.get(&partition)?.working()?.engine.next());
-        let all_ours =
-            self.transaction.partitions().into_iter().all(|partition| end_of(partition).is_some());
+        let all_ours = !self.transaction.is_disowned()
+            && self.transaction.partitions().into_iter().all(|it| end_of(it).is_some());
         match self.transaction.outcome(&offsets, end_of) {
             Outcome::Committed if all_ours => self.on_committed(),
             Outcome::Aborted if all_ours => {
@@ -510,13 +512,25 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     fn settled(&mut self) {
         self.producing = Producing::Ready;
         self.shared.no_trouble();
-        for (partition, owned) in &self.partitions {
-            if let Some(working) = owned.working().filter(|_| owned.drain.is_none())
-                && let Err(error) = self.log.start(*partition, working.engine.next())
-            {
-                self.shared.trouble("starting to read", &error.to_string());
+    }
+
+    /// Has every partition read that is worked on and is not being read.
+    fn start_reading(&mut self) -> Result<(), WorkerError> {
+        if self.producing != Producing::Ready {
+            return Ok(());
+        }
+        let Worker { partitions, log, shared, .. } = self;
+        for (partition, owned) in partitions.iter_mut().filter(|(_, owned)| owned.drain.is_none()) {
+            let Some(working) = owned.working_mut().filter(|working| !working.is_read) else {
+                continue;
+            };
+            match log.start(*partition, working.engine.next()) {
+                Ok(()) => working.is_read = true,
+                Err(LogError::Fatal(why)) => return Err(WorkerError::Log(why)),
+                Err(error) => shared.trouble("starting to read", &error.to_string()),
             }
         }
+        Ok(())
     }
 
     // Jobs, snapshots, drains, ticks.
@@ -589,7 +603,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     fn begin_drain(&mut self, partition: Partition) -> Result<(), WorkerError> {
         let deadline = self.clock.now() + self.settings.drain;
         let Some(owned) = self.partitions.get_mut(&partition) else {
-            return self.tolerate("giving a partition up", |log| log.release(&[partition]));
+            self.tolerate("giving a partition up", |log| log.release(&[partition]))?;
+            return Ok(());
         };
         tracing::info!(partition, "revoked, draining");
         let live = owned.live_mut().is_some();
