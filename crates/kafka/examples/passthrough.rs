@@ -35,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     settings.topics = TopicNames::with_prefix(&prefix);
     create_topics(&settings, partitions, 1, Timestamps::Create)?;
     fill(&settings, records, partitions)?;
+    println!("{records} records of {RECORD_BYTES} bytes wait in {partitions} partitions");
 
     let mut pass = PassThrough::new(settings)?;
     let mut started = None;

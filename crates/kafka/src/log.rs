@@ -232,7 +232,10 @@ impl Log for KafkaLog {
 
     fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError> {
         let producer = self.producer()?;
-        outputs.iter().skip(first).try_for_each(|output| self.produce_one(producer, &output))
+        // By index: skipping through the iterator would look at everything before `first`.
+        (first..outputs.len())
+            .filter_map(|index| outputs.get(index))
+            .try_for_each(|output| self.produce_one(producer, &output))
     }
 
     fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {

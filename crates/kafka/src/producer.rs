@@ -128,6 +128,11 @@ impl Producer {
     /// Fences every older producer of the same id and decides what it left open. To be called
     /// again, with the same producer, if the error is retriable.
     pub(crate) fn init_transactions(&self, wait: Duration) -> Result<(), TransactionError> {
+        let started = Instant::now();
+        // A client that has no connection yet when it looks for its coordinator looks again half a
+        // second later. The cluster's id comes with the first connection.
+        drop(self.client.fetch_cluster_id(wait));
+        let wait = wait.saturating_sub(started.elapsed());
         // SAFETY: the client is alive.
         unsafe { result(native::rd_kafka_init_transactions(self.ptr(), millis(wait))) }
     }

@@ -36,15 +36,6 @@ impl Merchants {
         self.index.find(hash::pair(id.0, 0), is).map(|reference| reference - 1)
     }
 
-    pub(crate) fn touch(&self, id: MerchantId) -> u64 {
-        self.index.touch(hash::pair(id.0, 0))
-    }
-
-    /// The number of a merchant with this id's hash, perhaps of another one.
-    pub(crate) fn peek(&self, id: MerchantId) -> Option<u32> {
-        self.index.peek(hash::pair(id.0, 0)).map(|reference| reference - 1)
-    }
-
     /// The merchant's number, a new one if it has none yet.
     pub(crate) fn find_or_add(&mut self, id: MerchantId) -> u32 {
         self.find(id).unwrap_or_else(|| {
@@ -128,7 +119,8 @@ pub(crate) struct Skus {
 }
 
 impl Skus {
-    pub(crate) fn hash(&self, merchant: u32, id: SkuId) -> u32 {
+    #[inline]
+    pub(crate) fn hash(merchant: u32, id: SkuId) -> u32 {
         hash::pair(id.0, u64::from(merchant))
     }
 
@@ -138,7 +130,7 @@ impl Skus {
             let sku = self.get(reference - 1);
             sku.id == id.0 && sku.merchant == merchant
         };
-        self.index.find(self.hash(merchant, id), is).map(|reference| reference - 1)
+        self.index.find(Skus::hash(merchant, id), is).map(|reference| reference - 1)
     }
 
     /// The SKU's number, a new one if it has none yet.
@@ -146,7 +138,7 @@ impl Skus {
         self.find(merchant, id).unwrap_or_else(|| {
             let record = Sku { id: id.0, merchant, ..bytemuck::Zeroable::zeroed() };
             let number = self.records.push(record) as u32;
-            self.index.insert(self.hash(merchant, id), number + 1);
+            self.index.insert(Skus::hash(merchant, id), number + 1);
             number
         })
     }

@@ -379,3 +379,132 @@ fn reference_of(word: usize) -> u32 {
     assert!(reference < 1 << 31, "one partition's open holds have reached 32 GiB");
     reference as u32
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::ExternalId;
+    use proptest::prelude::*;
+
+    type Terms = (HoldTerms, Vec<HeldLine>);
+
+    fn id() -> impl Strategy<Value = PackedId> {
+        "[0-9]{1,19}|[A-Z_.]{1,40}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+            .prop_map(|text| PackedId::new(ExternalId::new(&text).unwrap()))
+    }
+
+    fn terms() -> impl Strategy<Value = Terms> {
+        let largest = 1_000_000_000_000_000u64;
+        let line = (any::<u32>(), 1..=1_000_000u32, 0..=largest, 0..4096u16);
+        let line = line.prop_map(|(cell, units, unit_price, category)| HeldLine {
+            cell,
+            units,
+            unit_price,
+            category,
+        });
+        let sums = (0..=largest, 0..=largest + 100_000_000_000_000, 0..=largest, 0..1u64 << 44);
+        let facets = (0..7usize, 0..=999_999u32, any::<bool>(), any::<bool>());
+        let presale = prop::option::of((1..=largest, 0..=largest));
+        let keys = (any::<u32>(), id(), any::<u64>());
+        let lines = prop::collection::vec(line, 1..=100);
+        (keys, sums, facets, presale, lines).prop_map(|(keys, sums, facets, presale, lines)| {
+            let terms = HoldTerms {
+                merchant: keys.0,
+                id: keys.1,
+                buyer: keys.2,
+                placed_at: sums.0,
+                expires_at: sums.1,
+                sequence: sums.3,
+                discount: sums.2,
+                channel: Channel::ALL[facets.0],
+                region: Region::new(facets.1).unwrap(),
+                rural: facets.2,
+                pickup: facets.3,
+                presale,
+            };
+            (terms, lines)
+        })
+    }
+
+    fn check(hold: Hold<'_>, (terms, lines): &Terms, position: u32) {
+        assert!(hold.is(terms.merchant, &terms.id));
+        assert!(!hold.is(terms.merchant ^ 1, &terms.id));
+        assert!(terms.id.is(hold.id().tag(), hold.id().words().iter().copied()));
+        assert_eq!(hold.buyer(), terms.buyer);
+        assert_eq!((hold.placed_at(), hold.expires_at()), (terms.placed_at, terms.expires_at));
+        assert_eq!((hold.sequence(), hold.discount()), (terms.sequence, terms.discount));
+        assert_eq!((hold.channel(), hold.region()), (terms.channel, terms.region));
+        assert_eq!((hold.rural(), hold.pickup()), (terms.rural, terms.pickup));
+        assert_eq!(hold.position(), position);
+        match terms.presale {
+            None => assert_eq!(hold.presale(), PresaleState::None),
+            Some((deposit, due)) => {
+                assert_eq!((hold.deposit(), hold.balance_due()), (deposit, due));
+            }
+        }
+        assert!(hold.lines().eq(lines.iter().copied()));
+    }
+
+    proptest! {
+        #[test]
+        fn holds_come_back_as_they_were(
+            steps in prop::collection::vec((terms(), any::<prop::sample::Index>(), 0..4u8), 1..120)
+        ) {
+            let mut holds = Holds::default();
+            let mut plain: Vec<(u32, Terms, u32)> = Vec::new();
+            for (number, (terms, which, kind)) in steps.into_iter().enumerate() {
+                if kind == 0 && !plain.is_empty() {
+                    let (hold, ..) = plain.swap_remove(which.index(plain.len()));
+                    holds.remove(hold);
+                } else if kind == 1 && !plain.is_empty() {
+                    let at = which.index(plain.len());
+                    let (hold, terms, position) = &mut plain[at];
+                    terms.0.expires_at = number as u64;
+                    holds.set_expires_at(*hold, number as u64);
+                    if terms.0.presale.is_some() {
+                        holds.pay_deposit(*hold, 7);
+                        assert_eq!(holds.get(*hold).presale(), PresaleState::DepositPaid);
+                        assert_eq!(holds.get(*hold).deposit_payment(), 7);
+                    }
+                    *position = number as u32;
+                    holds.set_position(*hold, *position);
+                } else {
+                    let hold = holds.insert(&terms.0, terms.1.iter().copied());
+                    plain.push((hold, terms, 0));
+                }
+            }
+            prop_assert_eq!(holds.open(), plain.len() as u64);
+            for (hold, terms, position) in &plain {
+                check(holds.get(*hold), terms, *position);
+            }
+        }
+    }
+
+    #[test]
+    fn freed_words_are_used_again() {
+        let text = ExternalId::new("3f2504e0-4f89-11d3-9a0c-0305e82c3301").unwrap();
+        let terms = HoldTerms {
+            merchant: 0,
+            id: PackedId::new(text),
+            buyer: 1,
+            placed_at: 2,
+            expires_at: 3,
+            sequence: 4,
+            discount: 5,
+            channel: Channel::App,
+            region: Region::UNKNOWN,
+            rural: false,
+            pickup: false,
+            presale: None,
+        };
+        let line = HeldLine { cell: 1, units: 2, unit_price: 3, category: 4 };
+        let mut holds = Holds::default();
+        for _ in 0..50 {
+            let open: Vec<u32> =
+                (0..500).map(|_| holds.insert(&terms, [line; 2].into_iter())).collect();
+            open.into_iter().for_each(|hold| holds.remove(hold));
+        }
+        // 500 holds of 12 words.
+        assert_eq!(holds.words.pages(), 3);
+    }
+}

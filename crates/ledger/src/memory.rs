@@ -391,8 +391,11 @@ impl Memory {
         entry.merchant == key.merchant && key.id.is(entry.tag, self.id_words(page, word, &entry))
     }
 
+    #[inline]
     fn ring(&self) -> Ring {
-        Ring { first: self.oldest_page, pages: self.pages.len() as u32, head: self.head }
+        let collected = (self.head / GRAIN) as u32;
+        let steps = (self.pages.len() as u32 * PAGE_STEPS).saturating_sub(collected);
+        Ring { head: self.oldest_page * PAGE_STEPS + collected, steps }
     }
 
     /// Reference to a word of the page of this number among those in use.
@@ -404,8 +407,9 @@ impl Memory {
 
     /// Page and word of a reference that is not dead.
     fn place_of(&self, reference: u32) -> (usize, usize) {
-        let ring = self.ring();
-        (self.pages[ring.number(reference) as usize] as usize, Ring::word(reference))
+        let number = (reference / PAGE_STEPS).wrapping_sub(self.oldest_page) % PAGE_NUMBERS;
+        let word = (reference % PAGE_STEPS) as usize * GRAIN;
+        (self.pages[number as usize] as usize, word)
     }
 
     pub(crate) fn freeze(&mut self, frozen: &mut Frozen) {
@@ -456,28 +460,23 @@ fn time_at(words: &[u32], at: usize) -> u64 {
     u64::from(words[at]) | u64::from(words[at + 1]) << 32
 }
 
-/// Which positions of the log are in use.
+/// Which positions of the log are in use, in the steps of references.
 #[derive(Clone, Copy)]
 struct Ring {
-    first: u32,
-    pages: u32,
-    head: usize,
+    /// The oldest entry.
+    head: u32,
+    /// From there to the end of the newest page.
+    steps: u32,
 }
 
 impl Ring {
-    /// How many pages after the oldest one a reference points.
-    fn number(self, reference: u32) -> u32 {
-        (reference / PAGE_STEPS).wrapping_sub(self.first) % PAGE_NUMBERS
-    }
-
-    fn word(reference: u32) -> usize {
-        (reference % PAGE_STEPS) as usize * GRAIN
-    }
-
     /// Whether a reference points before the log's old end. None points behind its new end.
+    #[inline]
     fn is_dead(self, reference: u32) -> bool {
-        let number = self.number(reference);
-        reference & IN_HOLD == 0
-            && (number >= self.pages || (number == 0 && Ring::word(reference) < self.head))
+        let since_head = reference.wrapping_sub(self.head) & (IN_HOLD - 1);
+        (reference & IN_HOLD == 0) & (since_head >= self.steps)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -41,8 +41,7 @@ enum Payment {
 impl Ledger {
     /// `order.placed`
     pub(crate) fn place(&mut self, order: &OrderPlaced<'_>, emit: &mut impl FnMut(Effect<'_>)) {
-        let found = self.merchant(order.merchant);
-        let id = PackedId::new(order.order_id);
+        let (found, id) = self.look_up(order.merchant, order.order_id);
         let key = found.map(|merchant| Key::new(merchant, &id));
         let before = key.as_ref().and_then(|key| self.find_order(key));
         if self.remembers_order(before) {
@@ -255,9 +254,9 @@ impl Ledger {
 
     /// `order.paid`
     pub(crate) fn pay(&mut self, payment: &OrderPaid<'_>, emit: &mut impl FnMut(Effect<'_>)) {
-        let found = self.merchant(payment.merchant);
+        let (found, order_id) = self.look_up(payment.merchant, payment.order_id);
         let horizon = self.order_horizon();
-        let (id, order_id) = (PackedId::new(payment.payment_id), PackedId::new(payment.order_id));
+        let id = PackedId::new(payment.payment_id);
         let key = found.map(|merchant| Key::new(merchant, &id));
         let before = key.as_ref().and_then(|key| self.payments.find(key, |_| false));
         if outcome_in(&self.payments, before, horizon).is_some() {
@@ -378,8 +377,9 @@ impl Ledger {
         order_id: ExternalId<'_>,
         emit: &mut impl FnMut(Effect<'_>),
     ) {
-        let Some(merchant) = self.merchant(merchant) else { return };
-        let order = self.find_order(&Key::new(merchant, &PackedId::new(order_id)));
+        let (found, id) = self.look_up(merchant, order_id);
+        let Some(merchant) = found else { return };
+        let order = self.find_order(&Key::new(merchant, &id));
         if let Some(hold) = self.unexpired_hold(order) {
             self.release(hold, HoldEnd::Cancelled, emit);
         }

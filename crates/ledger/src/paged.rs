@@ -195,3 +195,75 @@ impl<T: Pod + Send + Sync> FrozenSection for FrozenPages<T> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes(frozen: &dyn FrozenSection) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        assert!(frozen.write(&mut |piece| {
+            bytes.extend_from_slice(piece);
+            true
+        }));
+        assert_eq!(frozen.bytes(), bytes.len() as u64);
+        bytes
+    }
+
+    #[derive(Debug, Clone)]
+    enum Step {
+        Push(u64),
+        Pop,
+        Set(usize, u64),
+        Freeze,
+        DropFrozen,
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            4 => any::<u64>().prop_map(Step::Push),
+            1 => Just(Step::Pop),
+            4 => (any::<usize>(), any::<u64>()).prop_map(|(at, value)| Step::Set(at, value)),
+            1 => Just(Step::Freeze),
+            1 => Just(Step::DropFrozen),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn a_frozen_vector_never_changes(
+            len in 0..5_000usize,
+            steps in prop::collection::vec(step(), 0..100)
+        ) {
+            let mut paged = Paged::default();
+            let mut plain: Vec<u64> = (0..len as u64).collect();
+            plain.iter().for_each(|value| _ = paged.push(*value));
+            let mut frozen: Vec<(Box<dyn FrozenSection>, Vec<u8>)> = Vec::new();
+            for step in steps {
+                match step {
+                    Step::Push(value) => {
+                        prop_assert_eq!(paged.push(value), plain.len());
+                        plain.push(value);
+                    }
+                    Step::Pop => prop_assert_eq!(paged.pop(), plain.pop()),
+                    Step::Set(at, value) => if !plain.is_empty() {
+                        let at = at % plain.len();
+                        *paged.get_mut(at) = value;
+                        plain[at] = value;
+                    }
+                    Step::Freeze => {
+                        let now = bytemuck::cast_slice(&plain).to_vec();
+                        frozen.push((paged.freeze(), now));
+                    }
+                    Step::DropFrozen => _ = frozen.pop(),
+                }
+            }
+            for (frozen, then) in &frozen {
+                prop_assert_eq!(&bytes(frozen.as_ref()), then);
+            }
+            prop_assert!((0..plain.len()).all(|at| *paged.get(at) == plain[at]));
+            prop_assert_eq!(paged.len(), plain.len());
+        }
+    }
+}

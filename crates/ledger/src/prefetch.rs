@@ -1,44 +1,59 @@
 //! Brings near what a batch of commands will look at, so that their waits for memory overlap.
 //!
-//! Not a part of the state machine: it changes nothing but a buffer of its own, and decides nothing;
-//! a ledger that is never asked to prefetch gives the same effects. A command alone waits for one
+//! Not a part of the state machine: it changes nothing but buffers of its own, and decides nothing; a
+//! ledger that is never asked to prefetch gives the same effects. A command alone waits for one
 //! cache miss after the other (index, record, cell, counter), because each address comes out of the
-//! load before. Here each step is done for all commands before the next, and loads of one step do not
-//! depend on each other. What is found is a guess (hashes are compared, keys are not) and is only
-//! ever loaded. Invariant: `prefetch` takes no branch that an effect depends on.
+//! load before. Here each step is done for all commands before the next, in loops so short that the
+//! core has many of their loads under way at once. What is found is a guess (hashes are compared, keys
+//! are not) and is only ever loaded. What was worked out exactly on the way, a command's merchant and
+//! its packed order id, is kept until that command is applied. Invariant: no effect depends on whether
+//! or when anything was prefetched.
 
+use crate::catalogue::Skus;
 use crate::command::{Command, ExternalId, Line, Settle};
 use crate::ledger::Ledger;
 use crate::memory::{Key, Place};
-use crate::packed_id::PackedId;
+use crate::packed_id::{PackedId, Text};
 use crate::units::MerchantId;
 use std::hint::black_box;
 
 /// What a batch is about, as far as it was guessed; buffers that every batch uses again.
 #[derive(Debug, Default)]
 pub(crate) struct Near {
-    commands: Vec<NearCommand>,
+    /// Commands whose merchant and packed order id are known already, in their order.
+    known: Vec<Known>,
+    /// The first of them that was not asked for yet.
+    next: usize,
+    merchants: Vec<u32>,
+    orders: Vec<u32>,
+    payments: Vec<u32>,
     skus: Vec<NearSku>,
     cells: Vec<NearCell>,
 }
 
+/// What was worked out for one command and need not be worked out again.
 #[derive(Debug)]
-struct NearCommand {
+struct Known {
+    merchant_id: MerchantId,
+    text: Text,
+    len: usize,
     merchant: u32,
-    order_hash: u32,
+    order_id: PackedId,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct NearSku {
     hash: u32,
-    /// Whether its place is counted too.
+    /// The SKU's number plus 1; 0 for none.
+    sku: u32,
     settles: bool,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct NearCell {
     cell: u32,
     place: u32,
+    /// Whether its place is counted.
     settles: bool,
 }
 
@@ -52,19 +67,31 @@ struct Outline<'a> {
 }
 
 fn outline<'a>(command: &Command<'a>) -> Option<Outline<'a>> {
-    let (merchant, order_id) = match command {
-        Command::OrderPlaced(order) => (order.merchant, order.order_id),
-        Command::OrderPaid(payment) => (payment.merchant, payment.order_id),
-        Command::OrderCancelled { merchant, order_id } => (*merchant, *order_id),
+    match command {
+        Command::OrderPlaced(order) => Some(Outline {
+            merchant: order.merchant,
+            order_id: order.order_id,
+            payment_id: None,
+            lines: order.lines,
+            settles: order.settle == Settle::OnPlacement,
+        }),
+        Command::OrderPaid(payment) => Some(Outline {
+            merchant: payment.merchant,
+            order_id: payment.order_id,
+            payment_id: Some(payment.payment_id),
+            lines: &[],
+            settles: true,
+        }),
+        Command::OrderCancelled { merchant, order_id } => Some(Outline {
+            merchant: *merchant,
+            order_id: *order_id,
+            payment_id: None,
+            lines: &[],
+            settles: false,
+        }),
         // Everything else is rare.
-        _ => return None,
-    };
-    let (lines, settles, payment_id): (&[Line], bool, _) = match command {
-        Command::OrderPlaced(order) => (order.lines, order.settle == Settle::OnPlacement, None),
-        Command::OrderPaid(payment) => (&[], true, Some(payment.payment_id)),
-        _ => (&[], false, None),
-    };
-    Some(Outline { merchant, order_id, payment_id, lines, settles })
+        _ => None,
+    }
 }
 
 impl Ledger {
@@ -72,85 +99,129 @@ impl Ledger {
     /// with a few dozen commands right before they are applied.
     pub fn prefetch(&mut self, commands: &[Command<'_>]) {
         let mut near = std::mem::take(&mut self.scratch.near);
-        near.commands.clear();
-        near.skus.clear();
-        near.cells.clear();
-        // The sum of what was loaded keeps the loads from being left out.
+        near.clear();
+        self.hash_keys(commands, &mut near);
+        // What was loaded is summed up and given away, or the loads would be left out.
         let mut sum = 0;
-        for outline in commands.iter().filter_map(outline) {
-            sum ^= self.merchants.touch(outline.merchant);
-        }
-        for outline in commands.iter().filter_map(outline) {
-            sum ^= self.touch_ids(&outline, &mut near);
+        for hash in &near.orders {
+            sum ^= self.orders.touch(*hash);
         }
         for sku in &near.skus {
-            sum ^= self.skus.peek(sku.hash).map_or(0, |sku| self.skus.get(sku).id);
+            sum ^= self.skus.touch(sku.hash);
         }
-        for command in &near.commands {
-            sum ^= self.touch_order(command);
+        for hash in &near.payments {
+            sum ^= self.payments.touch(*hash);
         }
-        for sku in &near.skus {
-            sum ^= self.touch_first_cell(sku, &mut near.cells);
+        for merchant in &near.merchants {
+            sum ^= self.gmv.touch_merchant(*merchant);
         }
-        for command in &near.commands {
-            sum ^= self.touch_hold(command, &mut near.cells);
+        for sku in &mut near.skus {
+            sku.sku = self.skus.peek(sku.hash).map_or(0, |sku| sku + 1);
+        }
+        for sku in near.skus.iter().filter(|sku| sku.sku != 0) {
+            sum ^= self.skus.get(sku.sku - 1).id;
+        }
+        self.find_cells(&mut near);
+        for cell in &near.cells {
+            sum ^= u64::from(self.stockroom.read(cell.cell).held);
         }
         for cell in &near.cells {
-            sum ^= self.touch_cell(cell);
+            sum ^= u64::from(self.places.get(cell.place).location);
+        }
+        for cell in near.cells.iter().filter(|cell| cell.settles) {
+            sum ^= self.gmv.touch_place(cell.place);
         }
         black_box(sum);
         self.scratch.near = near;
     }
 
-    fn touch_ids(&self, outline: &Outline<'_>, near: &mut Near) -> u64 {
-        let Some(merchant) = self.merchants.peek(outline.merchant) else { return 0 };
-        let mut sum = self.merchants.get(merchant).id;
-        let order_hash = Key::new(merchant, &PackedId::new(outline.order_id)).hash();
-        sum ^= self.orders.touch(order_hash);
-        if let Some(id) = outline.payment_id {
-            sum ^= self.payments.touch(Key::new(merchant, &PackedId::new(id)).hash());
+    /// The number of a merchant, if the state has needed one before, and an order's id in its packed
+    /// form: from the last prefetch if the command was in it.
+    #[inline]
+    pub(crate) fn look_up(
+        &mut self,
+        merchant: MerchantId,
+        order_id: ExternalId<'_>,
+    ) -> (Option<u32>, PackedId) {
+        let near = &mut self.scratch.near;
+        match near.known.get(near.next) {
+            Some(known) if known.is(merchant, order_id) => {
+                near.next += 1;
+                (Some(known.merchant), known.order_id)
+            }
+            _ => (self.merchant(merchant), PackedId::new(order_id)),
         }
-        for line in outline.lines {
-            let hash = self.skus.hash(merchant, line.sku);
-            sum ^= self.skus.touch(hash);
-            near.skus.push(NearSku { hash, settles: outline.settles });
-        }
-        near.commands.push(NearCommand { merchant, order_hash });
-        sum
     }
 
-    fn touch_order(&self, command: &NearCommand) -> u64 {
-        let hold = match self.orders.peek(command.order_hash) {
-            Some(Place::Hold(hold)) => self.holds.get(hold).expires_at(),
-            Some(Place::Log(_)) | None => 0,
-        };
-        hold ^ self.gmv.touch_merchant(command.merchant)
-    }
-
-    fn touch_first_cell(&self, near: &NearSku, cells: &mut Vec<NearCell>) -> u64 {
-        let Some(sku) = self.skus.peek(near.hash).map(|sku| self.skus.get(sku)) else { return 0 };
-        if sku.cells == 0 {
-            return 0;
+    fn hash_keys(&self, commands: &[Command<'_>], near: &mut Near) {
+        for outline in commands.iter().filter_map(outline) {
+            let Some(merchant) = self.merchants.find(outline.merchant) else { continue };
+            near.merchants.push(merchant);
+            let order_id = PackedId::new(outline.order_id);
+            near.orders.push(Key::new(merchant, &order_id).hash());
+            near.known.push(Known::new(outline.merchant, outline.order_id, merchant, order_id));
+            if let Some(id) = outline.payment_id {
+                near.payments.push(Key::new(merchant, &PackedId::new(id)).hash());
+            }
+            let settles = outline.settles;
+            near.skus.extend(outline.lines.iter().map(|line| NearSku {
+                hash: Skus::hash(merchant, line.sku),
+                sku: 0,
+                settles,
+            }));
         }
-        let (cell, place) = (sku.first_cell, sku.first_place);
-        cells.push(NearCell { cell, place, settles: near.settles });
-        u64::from(self.stockroom.read(cell).on_hand)
     }
 
-    fn touch_hold(&self, command: &NearCommand, cells: &mut Vec<NearCell>) -> u64 {
-        let Some(Place::Hold(hold)) = self.orders.peek(command.order_hash) else { return 0 };
-        let mut sum = 0;
-        for line in self.holds.get(hold).lines() {
-            let owner = self.stockroom.owner(line.cell);
-            sum ^= u64::from(owner.place) ^ u64::from(self.stockroom.read(line.cell).held);
-            cells.push(NearCell { cell: line.cell, place: owner.place, settles: true });
+    /// The cells of new orders' SKUs, and those of the holds that payments mean.
+    fn find_cells(&self, near: &mut Near) {
+        for near_sku in near.skus.iter().filter(|sku| sku.sku != 0) {
+            let sku = self.skus.get(near_sku.sku - 1);
+            let (cell, place) = (sku.first_cell, sku.first_place);
+            if sku.cells > 0 {
+                near.cells.push(NearCell { cell, place, settles: near_sku.settles });
+            }
         }
-        sum
+        if near.payments.is_empty() {
+            return;
+        }
+        for hash in &near.orders {
+            if let Some(Place::Hold(hold)) = self.orders.peek(*hash) {
+                near.cells.extend(self.holds.get(hold).lines().map(|line| {
+                    let place = self.stockroom.owner(line.cell).place;
+                    NearCell { cell: line.cell, place, settles: true }
+                }));
+            }
+        }
+    }
+}
+
+impl Known {
+    fn new(
+        merchant_id: MerchantId,
+        id: ExternalId<'_>,
+        merchant: u32,
+        order_id: PackedId,
+    ) -> Known {
+        let bytes = id.as_str().as_bytes();
+        let mut text: Text = [0; ExternalId::BYTES_MAX];
+        text[..bytes.len()].copy_from_slice(bytes);
+        Known { merchant_id, text, len: bytes.len(), merchant, order_id }
     }
 
-    fn touch_cell(&self, near: &NearCell) -> u64 {
-        let place = u64::from(self.places.get(near.place).location);
-        let counted = if near.settles { self.gmv.touch_place(near.place) } else { 0 };
-        place ^ counted ^ self.skus.get(self.stockroom.owner(near.cell).sku).id
+    /// Compared by value: the command's text may lie where that of another one lay.
+    fn is(&self, merchant: MerchantId, order_id: ExternalId<'_>) -> bool {
+        self.merchant_id == merchant && self.text[..self.len] == *order_id.as_str().as_bytes()
+    }
+}
+
+impl Near {
+    fn clear(&mut self) {
+        self.known.clear();
+        self.next = 0;
+        self.merchants.clear();
+        self.orders.clear();
+        self.payments.clear();
+        self.skus.clear();
+        self.cells.clear();
     }
 }

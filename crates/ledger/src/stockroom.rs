@@ -45,8 +45,8 @@ struct Chunk {
 #[derive(Debug, Default)]
 pub(crate) struct Stockroom {
     cells: Arc<Cells>,
-    /// The image that a snapshot may still be reading.
-    image: Option<Arc<Image>>,
+    /// The images that snapshots may still be reading; seldom more than one.
+    images: Vec<Arc<Image>>,
     owners: Paged<CellOwner>,
     chunks: Paged<Chunk>,
     /// Cells that are not their SKU's first, by SKU and place.
@@ -136,13 +136,15 @@ impl Stockroom {
 
     #[inline]
     fn before_change(&mut self, cell: u32) {
-        if let Some(image) = &self.image {
-            if Arc::strong_count(image) == 1 {
-                self.image = None;
-            } else {
-                image.keep(CellId(cell));
-            }
+        if !self.images.is_empty() {
+            self.keep(cell);
         }
+    }
+
+    #[cold]
+    fn keep(&mut self, cell: u32) {
+        self.images.retain(|image| Arc::strong_count(image) > 1);
+        self.images.iter().for_each(|image| image.keep(CellId(cell)));
     }
 
     pub(crate) fn hold(&mut self, cell: u32, units: u32, safety_stock: u32) {
@@ -176,7 +178,7 @@ impl Stockroom {
         frozen.push(self.chunks.freeze());
         self.index.freeze(frozen);
         frozen.push(Box::new(FrozenCells(Arc::clone(&image))));
-        self.image = Some(image);
+        self.images.push(image);
     }
 
     pub(crate) fn thaw(thaw: &mut Thaw<'_>) -> Result<Stockroom, RestoreError> {
@@ -194,7 +196,7 @@ impl Stockroom {
                 cells.restore(CellId(cell), *word);
             }
         }
-        Ok(Stockroom { cells, image: None, owners, chunks, index })
+        Ok(Stockroom { cells, images: Vec::new(), owners, chunks, index })
     }
 }
 

@@ -167,12 +167,67 @@ impl Past {
     }
 }
 
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C)]
+/// A tally and its day in one cache line. Beside each number of orders (38 bits, which no partition
+/// reaches in a day) are the upper 26 bits of the sum that goes with it: amounts are below 2^50, so so
+/// many of them stay below 2^90.
+#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
 struct Entry {
-    tally: Tally,
+    placed: Sum,
+    settled: Sum,
+    refunded: Sum,
+    units_settled: u64,
     day: u64,
-    unused: u64,
+}
+
+const ORDERS_BITS: u32 = 38;
+
+/// A number of orders and the sum of their amounts.
+#[derive(Debug, Clone, Copy, Default, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+struct Sum {
+    low: u64,
+    /// Orders, and above them the sum's upper bits.
+    orders_and_high: u64,
+}
+
+impl Sum {
+    #[inline]
+    fn add(&mut self, orders: bool, amount: u64) {
+        let (low, carry) = self.low.overflowing_add(amount);
+        self.low = low;
+        self.orders_and_high += u64::from(orders) | u64::from(carry) << ORDERS_BITS;
+    }
+
+    fn orders(self) -> u64 {
+        self.orders_and_high & ((1 << ORDERS_BITS) - 1)
+    }
+
+    fn amount(self) -> u128 {
+        u128::from(self.orders_and_high >> ORDERS_BITS) << 64 | u128::from(self.low)
+    }
+}
+
+impl Entry {
+    #[inline]
+    fn add(&mut self, change: &Change) {
+        self.placed.add(change.placed, change.amount_placed);
+        self.settled.add(change.settled, change.amount_settled);
+        self.refunded.add(change.refunded, change.amount_refunded);
+        self.units_settled += change.units_settled;
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            placed: self.placed.amount(),
+            settled: self.settled.amount(),
+            refunded: self.refunded.amount(),
+            orders_placed: self.placed.orders(),
+            orders_settled: self.settled.orders(),
+            units_settled: self.units_settled,
+            orders_refunded: self.refunded.orders(),
+        }
+    }
 }
 
 /// Counters of one dimension by dense number.
@@ -206,20 +261,19 @@ impl Daily {
         let unwritten = *self.unwritten.get(word);
         if entry.day != day {
             if unwritten & bit != 0 {
-                past.push(Past::new(entry.day, subject, entry.tally, Answers::default()));
+                past.push(Past::new(entry.day, subject, entry.tally(), Answers::default()));
             }
-            *entry = Entry { tally: Tally::default(), day, unused: 0 };
+            *entry = Entry { day, ..Entry::default() };
         }
-        entry.tally.add(change);
+        entry.add(change);
         if unwritten & bit == 0 {
             *self.unwritten.get_mut(word) |= bit;
         }
     }
 
     pub(crate) fn touch(&self, number: u32) -> u64 {
-        // First and last word: an entry lies in two cache lines.
-        let entry = self.entries.get(number as usize);
-        entry.tally.placed as u64 ^ entry.day
+        let number = number as usize;
+        self.entries.get(number).day ^ self.unwritten.get(number / 64)
     }
 
     /// Gives number, day and figures of the slice's unwritten counters, and marks them written.
@@ -237,7 +291,7 @@ impl Daily {
                 let number = word * 64 + bits.trailing_zeros() as usize;
                 bits &= bits - 1;
                 let entry = self.entries.get(number);
-                write(number as u32, entry.day, &entry.tally);
+                write(number as u32, entry.day, &entry.tally());
             }
         }
         self.cursor = end;
@@ -253,5 +307,26 @@ impl Daily {
         let unwritten: Paged<u64> = Paged::thaw(thaw)?;
         thaw.check(unwritten.len() == entries.len().div_ceil(64))?;
         Ok(Daily { entries, unwritten, cursor: 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_beyond_64_bits_is_exact() {
+        let mut entry = Entry::default();
+        let largest = 1_000_000_000_000_000;
+        for _ in 0..100_000 {
+            entry.add(&Change::sale(Sale::PlacedAndSettled, largest, 3));
+            entry.add(&Change::refund(largest).once(false));
+        }
+        let figures = entry.tally().figures();
+        let sum = u128::from(largest) * 100_000;
+        assert!(sum > u128::from(u64::MAX));
+        assert_eq!((figures.placed, figures.settled, figures.refunded), (sum, sum, sum));
+        assert_eq!((figures.orders_placed, figures.orders_settled), (100_000, 100_000));
+        assert_eq!((figures.orders_refunded, figures.units_settled), (100_000, 300_000));
     }
 }

@@ -1,5 +1,7 @@
 //! Rows of the notation to commands, and effects to text.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot read its own notation has to fail")]
+
 use ledger::command::{
     Command, ExternalId, Fulfilment, Line, LocationOpened, OrderPaid, OrderPlaced, OrderRefunded,
     Part, Presale, RefundLine, Settle, SkuListed, StockMoved, StockReceived,
