@@ -3,7 +3,11 @@
 //! Not error handling: whatever a caller must know comes back from its call. Invariant: a callback
 //! only records; it runs inside a poll and must not call back into the client.
 
+use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
@@ -68,8 +72,35 @@ impl ProducerContext for Logging {
     }
 }
 
-/// Writes a line of librdkafka's log; `level` is that of syslog.
+/// The same line again within this time says nothing new.
+const REPEAT_PAUSE: Duration = Duration::from_secs(10);
+/// Most lines that are remembered for that.
+const REPEATS_MAX: usize = 64;
+
+/// Whether this line was not written lately.
+fn is_news(client: &str, facility: &str, message: &str) -> bool {
+    static WRITTEN: Mutex<VecDeque<(u64, Instant)>> = Mutex::new(VecDeque::new());
+    let mut hasher = DefaultHasher::new();
+    (client, facility, message).hash(&mut hasher);
+    let line = hasher.finish();
+    // A queue of numbers is whole whatever happened to the thread that held it.
+    let mut written = WRITTEN.lock().unwrap_or_else(PoisonError::into_inner);
+    written.retain(|(_, at)| at.elapsed() < REPEAT_PAUSE);
+    if written.iter().any(|(known, _)| *known == line) {
+        return false;
+    }
+    if written.len() == REPEATS_MAX {
+        written.pop_front();
+    }
+    written.push_back((line, Instant::now()));
+    true
+}
+
+/// Writes a line of librdkafka's log, unless it only repeats itself; `level` is that of syslog.
 pub(crate) fn write(client: &str, level: i32, facility: &str, message: &str) {
+    if !is_news(client, facility, message) {
+        return;
+    }
     match level {
         0..=3 => tracing::error!(client, facility, message),
         4 => tracing::warn!(client, facility, message),

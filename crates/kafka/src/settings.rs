@@ -9,6 +9,7 @@ use std::fmt;
 
 use rdkafka::ClientConfig;
 use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
 use wire::Topic;
 
 /// Names of the topics.
@@ -116,6 +117,13 @@ pub enum SettingsError {
     /// The property is not the deployment's to choose.
     #[error("the property `{0}` is set by Floodgate itself; exactly-once rests on it: remove it")]
     Reserved(String),
+    /// The client does not know the property, or not this value of it, which is not told: it may
+    /// be a secret.
+    #[error(
+        "the property `{0}` is not accepted: librdkafka does not know it, or not with this value; \
+         its CONFIGURATION.md lists what it knows"
+    )]
+    NotAccepted(String),
 }
 
 /// Properties that carry the guarantees, or that have a setting of their own.
@@ -166,14 +174,21 @@ impl Settings {
         }
     }
 
-    /// Whether only properties are passed through that may be.
+    /// Whether only properties are passed through that may be, and that the client knows.
     pub fn check(&self) -> Result<(), SettingsError> {
         let passed = [&self.common, &self.consumer, &self.producer];
         let mut properties = passed.into_iter().flat_map(BTreeMap::keys);
-        match properties.find(|property| RESERVED.contains(&property.as_str())) {
-            Some(property) => Err(SettingsError::Reserved(property.clone())),
-            None => Ok(()),
+        if let Some(property) = properties.find(|property| RESERVED.contains(&property.as_str())) {
+            return Err(SettingsError::Reserved(property.clone()));
         }
+        // The first has the consumers' properties, the second the producers', both the common ones.
+        for config in [self.member(), self.producer()] {
+            if let Err(KafkaError::ClientConfig(_, _, property, _)) = config.create_native_config()
+            {
+                return Err(SettingsError::NotAccepted(property));
+            }
+        }
+        Ok(())
     }
 
     /// The group member: it is told what it owns and never fetches.
@@ -346,6 +361,18 @@ mod settings_tests {
         settings.consumer.clear();
         settings.common.insert("security.protocol".to_owned(), "plaintext".to_owned());
         assert_eq!(settings.check(), Ok(()));
+    }
+
+    #[test]
+    fn a_property_that_the_client_does_not_accept_is_named_without_its_value() {
+        let mut settings = Settings::new("localhost:9092", "group", "id");
+        settings.producer.insert("lingr.ms".to_owned(), "hunter2".to_owned());
+        assert_eq!(settings.check(), Err(SettingsError::NotAccepted("lingr.ms".to_owned())));
+        settings.producer.clear();
+        settings.consumer.insert("fetch.min.bytes".to_owned(), "hunter2".to_owned());
+        let error = settings.check().unwrap_err();
+        assert_eq!(error, SettingsError::NotAccepted("fetch.min.bytes".to_owned()));
+        assert!(!error.to_string().contains("hunter2"));
     }
 
     #[test]

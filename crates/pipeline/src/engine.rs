@@ -6,15 +6,19 @@
 
 use std::fmt;
 
+use ledger::command::Command;
 use ledger::counters::Counter;
 use ledger::effect::Effect;
 use ledger::rules::Rules;
 use ledger::units::{Millis, Offset};
 use ledger::{Cadence, Frozen, Ledger};
-use wire::{Decoder, Encoder, Outputs, Record, Route, Scratch};
+use wire::{Decoder, Encoder, Outputs, Record, Refused, Route, Scratch};
 
 use crate::digest::Digest;
 use crate::log::Partition;
+
+/// Records that are decoded ahead, so that the state machine's waits for memory overlap.
+const AHEAD: usize = 32;
 
 /// See the module's documentation.
 pub struct Engine {
@@ -65,26 +69,25 @@ impl Engine {
     /// Applies records in offset order and appends what they cause to `outputs`.
     pub fn apply(&mut self, records: &[Record<'_>], outputs: &mut Outputs) {
         let first = outputs.len();
-        self.scratch.clear();
-        for record in records {
-            self.apply_one(record, outputs);
+        let Engine { ledger, decoder, scratch, encoder, next, .. } = self;
+        scratch.clear();
+        let mut decoded = Vec::with_capacity(AHEAD);
+        let mut commands = Vec::with_capacity(AHEAD);
+        for records in records.chunks(AHEAD) {
+            decoded.clear();
+            commands.clear();
+            for record in records {
+                let command = decoder.decode(record, scratch);
+                commands.extend(command.ok());
+                decoded.push(command);
+            }
+            ledger.prefetch(&commands);
+            for (record, command) in records.iter().zip(&decoded) {
+                apply_one(ledger, encoder, record, command, outputs);
+                *next = Offset(record.offset.0 + 1);
+            }
         }
         self.digest.fold(outputs, first);
-    }
-
-    fn apply_one(&mut self, record: &Record<'_>, outputs: &mut Outputs) {
-        let Engine { ledger, decoder, scratch, encoder, .. } = self;
-        let at = ledger.time_at(record.timestamp);
-        let decoded = decoder.decode(record, scratch);
-        let command = decoded.map_err(|refused| refused.code);
-        ledger.apply(record.offset, record.timestamp, command, &mut |effect| {
-            match (effect, &decoded) {
-                // Only the decoder knows what is wrong with a record that it refused.
-                (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
-                (effect, _) => encoder.effect(outputs, record, at, &effect),
-            }
-        });
-        self.next = Offset(record.offset.0 + 1);
     }
 
     /// Appends the counters of one slice of a rotation that changed since they were last written.
@@ -137,6 +140,22 @@ impl Engine {
     pub fn time(&self) -> Millis {
         self.ledger.time()
     }
+}
+
+fn apply_one(
+    ledger: &mut Ledger,
+    encoder: &Encoder,
+    record: &Record<'_>,
+    decoded: &Result<Command<'_>, Refused>,
+    outputs: &mut Outputs,
+) {
+    let at = ledger.time_at(record.timestamp);
+    let command = decoded.map_err(|refused| refused.code);
+    ledger.apply(record.offset, record.timestamp, command, &mut |effect| match (effect, decoded) {
+        // Only the decoder knows what is wrong with a record that it refused.
+        (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
+        (effect, _) => encoder.effect(outputs, record, at, &effect),
+    });
 }
 
 impl fmt::Debug for Engine {
