@@ -98,6 +98,16 @@ impl Traffic {
     fn merchant(&self, sku: u64) -> MerchantId {
         MerchantId(1000 + sku % self.merchants)
     }
+
+    /// The orders' commands: all are placed, then, if they settle on payment, all are paid.
+    fn commands<'a>(&self, orders: &'a [Order]) -> Vec<Command<'a>> {
+        let mut commands = Vec::with_capacity(2 * orders.len());
+        commands.extend(orders.iter().map(|order| order.command(self.settle, None)));
+        if self.settle == Settle::OnPayment {
+            commands.extend(orders.iter().map(Order::payment));
+        }
+        commands
+    }
 }
 
 /// An order before it is lent to a command.
@@ -276,16 +286,11 @@ fn speed(traffic: Traffic, orders: usize, prefetch: usize) {
     let mut seen = Seen::default();
     let batches = orders / BATCH;
     let making = run_batches(&traffic, batches, |orders| {
-        let commands = orders.iter().map(|order| black_box(order.command(traffic.settle, None)));
-        black_box(commands.count());
+        black_box(traffic.commands(orders));
     });
     let mut part = 0u32;
     let all = run_batches(&traffic, batches, |orders| {
-        let placed = orders.iter().map(|order| order.command(traffic.settle, None));
-        let mut commands: Vec<Command<'_>> = placed.collect();
-        if traffic.settle == Settle::OnPayment {
-            commands.extend(orders.iter().map(Order::payment));
-        }
+        let commands = traffic.commands(orders);
         let at = orders[0].at as i64;
         for commands in commands.chunks(prefetch.max(1)) {
             if prefetch > 0 {
@@ -322,6 +327,56 @@ fn speed(traffic: Traffic, orders: usize, prefetch: usize) {
     );
 }
 
+/// The longest records, those left out during which the kernel gave the core to somebody else.
+#[derive(Default)]
+struct Longest {
+    worst: Duration,
+    over_1_ms: u64,
+    sum: Duration,
+    records: u64,
+    interruptions: Option<u64>,
+}
+
+impl Longest {
+    fn interruptions() -> Option<u64> {
+        let status = std::fs::read_to_string("/proc/thread-self/status").ok()?;
+        let line = status.lines().find(|line| line.starts_with("nonvoluntary_ctxt_switches"))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
+    fn time(&mut self, record: impl FnOnce()) {
+        // Looked up now and then, so that a long record can be told from an interrupted one.
+        if self.records.is_multiple_of(64) {
+            self.interruptions = Longest::interruptions();
+        }
+        self.records += 1;
+        let clock = Instant::now();
+        record();
+        let took = clock.elapsed();
+        if took > Duration::from_micros(200) {
+            let now = Longest::interruptions();
+            let interrupted = now != self.interruptions;
+            self.interruptions = now;
+            if interrupted {
+                return;
+            }
+        }
+        self.over_1_ms += u64::from(took > Duration::from_millis(1));
+        self.worst = self.worst.max(took);
+        self.sum += took;
+    }
+
+    fn print(&self, what: &str) {
+        println!(
+            "{what}: longest record {:.2} ms, {} of {} over 1 ms, mean {:.0} ns",
+            self.worst.as_secs_f64() * 1e3,
+            self.over_1_ms,
+            self.records,
+            self.sum.as_nanos() as f64 / self.records.max(1) as f64
+        );
+    }
+}
+
 fn resident() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
@@ -333,20 +388,14 @@ fn resident() -> u64 {
 fn memory(traffic: Traffic) {
     let mut ledger = stocked(&traffic);
     let mut source = Source::new(traffic);
-    let (mut base, mut worst, mut sum, mut over) = (0, Duration::ZERO, Duration::ZERO, 0);
+    let mut longest = Longest::default();
+    let mut base = 0;
     let pay_by = Some(Millis(START + 10_000_000_000));
     for million in 1..=10u64 {
         for _ in 0..1_000_000 {
             let order = source.order();
             let command = order.command(traffic.settle, pay_by);
-            let clock = Instant::now();
-            ledger.apply(Offset(1), START as i64, Ok(command), &mut |effect| {
-                black_box(effect);
-            });
-            let took = clock.elapsed();
-            over += u64::from(took > Duration::from_millis(1));
-            worst = worst.max(took);
-            sum += took;
+            longest.time(|| apply(&mut ledger, command));
         }
         let now = resident();
         if million == 1 {
@@ -356,15 +405,14 @@ fn memory(traffic: Traffic) {
             println!("{million} M: {each:.1} bytes each");
         }
     }
-    println!(
-        "{:?} uuid {}: longest record {:.2} ms, {over} over 1 ms, mean {:.0} ns; {} holds, {} ids",
-        traffic.settle,
-        traffic.uuid,
-        worst.as_secs_f64() * 1e3,
-        sum.as_nanos() as f64 / 1e7,
-        ledger.holds_open(),
-        ledger.ids_remembered()
-    );
+    longest.print(&format!("{:?} uuid {}", traffic.settle, traffic.uuid));
+    println!("{} holds, {} ids", ledger.holds_open(), ledger.ids_remembered());
+}
+
+fn apply(ledger: &mut Ledger, command: Command<'_>) {
+    ledger.apply(Offset(1), START as i64, Ok(command), &mut |effect| {
+        black_box(effect);
+    });
 }
 
 /// Freezes a large state, serialises it on another thread, and prints what the records beside it feel.
@@ -372,17 +420,9 @@ fn snapshot(traffic: Traffic) {
     let mut ledger = stocked(&traffic);
     let mut source = Source::new(traffic);
     let pay_by = Some(Millis(START + 10_000_000_000));
-    let mut place = |ledger: &mut Ledger| {
-        let order = source.order();
-        let command = order.command(traffic.settle, pay_by);
-        let clock = Instant::now();
-        ledger.apply(Offset(1), START as i64, Ok(command), &mut |effect| {
-            black_box(effect);
-        });
-        clock.elapsed()
-    };
     for _ in 0..7_000_000 {
-        place(&mut ledger);
+        let order = source.order();
+        apply(&mut ledger, order.command(traffic.settle, pay_by));
     }
     for round in 0..3 {
         let clock = Instant::now();
@@ -402,25 +442,22 @@ fn snapshot(traffic: Traffic) {
             }
             (clock.elapsed(), sum)
         });
-        let (mut worst, mut busy, mut records) = (Duration::ZERO, Duration::ZERO, 0);
+        let mut longest = Longest::default();
         while !writer.is_finished() {
             for _ in 0..1000 {
-                let took = place(&mut ledger);
-                worst = worst.max(took);
-                busy += took;
-                records += 1;
+                let order = source.order();
+                let command = order.command(traffic.settle, pay_by);
+                longest.time(|| apply(&mut ledger, command));
             }
         }
         let wrote = writer.join().map(|(took, _)| took).unwrap_or_default();
         println!(
-            "{round}: {:.2} GB frozen in {:.2} ms, written in {:.0} ms; beside it {records} records, longest \
-             {:.2} ms, mean {:.0} ns",
+            "{round}: {:.2} GB frozen in {:.2} ms, written in {:.0} ms",
             bytes as f64 / 1e9,
             froze.as_secs_f64() * 1e3,
             wrote.as_secs_f64() * 1e3,
-            worst.as_secs_f64() * 1e3,
-            busy.as_nanos() as f64 / f64::from(records.max(1)),
         );
+        longest.print("beside it");
     }
 }
 

@@ -36,6 +36,10 @@ impl Merchants {
         self.index.find(hash::pair(id.0, 0), is).map(|reference| reference - 1)
     }
 
+    pub(crate) fn touch(&self, id: MerchantId) -> u64 {
+        self.index.touch(hash::pair(id.0, 0))
+    }
+
     /// The merchant's number, a new one if it has none yet.
     pub(crate) fn find_or_add(&mut self, id: MerchantId) -> u32 {
         self.find(id).unwrap_or_else(|| {

@@ -2,6 +2,11 @@
 //!
 //! It knows orders, stock, money and log time; it knows neither bytes nor Kafka, neither a wall
 //! clock nor threads. Invariant: the same records and the same rules give the same effects.
+//!
+//! Where to look: `ledger` is the machine's frame (clock, sweep, snapshot), `orders` and `goods` carry
+//! the commands out. They keep their state in `catalogue` (merchants, SKUs), `places`, `stockroom`
+//! (which cell is whose), `buyers` (limits), `holds` and `expiry`, `memory` (what was seen) and `gmv`
+//! (`joint`, `tally`). All of these are made of `paged` vectors and the one kind of hash `index`.
 #![forbid(unsafe_code)]
 
 mod allocation;

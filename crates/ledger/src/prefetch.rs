@@ -94,15 +94,27 @@ fn outline<'a>(command: &Command<'a>) -> Option<Outline<'a>> {
     }
 }
 
+fn merchant_of(command: &Command<'_>) -> Option<MerchantId> {
+    match command {
+        Command::OrderPlaced(order) => Some(order.merchant),
+        Command::OrderPaid(payment) => Some(payment.merchant),
+        Command::OrderCancelled { merchant, .. } => Some(*merchant),
+        _ => None,
+    }
+}
+
 impl Ledger {
     /// Brings near what the commands will look up. Changes nothing that can be seen; worth calling
     /// with a few dozen commands right before they are applied.
     pub fn prefetch(&mut self, commands: &[Command<'_>]) {
         let mut near = std::mem::take(&mut self.scratch.near);
         near.clear();
-        self.hash_keys(commands, &mut near);
         // What was loaded is summed up and given away, or the loads would be left out.
         let mut sum = 0;
+        for command in commands {
+            sum ^= merchant_of(command).map_or(0, |merchant| self.merchants.touch(merchant));
+        }
+        self.hash_keys(commands, &mut near);
         for hash in &near.orders {
             sum ^= self.orders.touch(*hash);
         }

@@ -213,7 +213,7 @@ fn a_hold_from_before_the_limit_is_in_no_count() {
 #[test]
 fn an_unswept_hold_stays_in_the_buyers_count() {
     check_with(
-        short(),
+        Rules { hold_ttl_ms: 50, ..Rules::default() },
         "
         0   | list 1 limit=1            |
         0   | receive r 1 9             |
