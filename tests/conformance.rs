@@ -17,7 +17,7 @@ use pipeline::log::{
 use wire::{Outputs, Topic};
 
 /// After this long a condition counts as never holding.
-const NEVER: Duration = Duration::from_secs(60);
+pub(crate) const NEVER: Duration = Duration::from_secs(60);
 /// How long one poll may wait.
 const POLL: Duration = Duration::from_millis(20);
 /// How long a question to the log may take.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("a folder of the workspace").to_path_buf()
 }
 
 /// What stands between single backticks outside of drawings.
@@ -15,12 +15,12 @@ fn quoted(text: &str) -> Vec<String> {
 }
 
 fn sources(folder: &Path, all: &mut String) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder of the workspace") {
+        let path = entry.expect("an entry of it").path();
         if path.is_dir() {
             sources(&path, all);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
-            all.push_str(&fs::read_to_string(path).unwrap());
+            all.push_str(&fs::read_to_string(path).expect("source is text"));
         }
     }
 }
@@ -37,7 +37,8 @@ fn the_architecture_names_nothing_that_is_not_there() {
         if name.contains('/') || name.ends_with(".rs") {
             paths += 1;
             assert!(root.join(&name).exists(), "ARCHITECTURE.md names {name}");
-        } else if first.is_uppercase() && name.chars().all(char::is_alphanumeric) && name.len() > 1 {
+        } else if first.is_uppercase() && name.chars().all(char::is_alphanumeric) && name.len() > 1
+        {
             types += 1;
             let defined = ["struct", "enum", "trait", "type"]
                 .iter()

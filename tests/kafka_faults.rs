@@ -2,6 +2,7 @@
 
 use std::sync::OnceLock;
 use std::thread;
+use std::time::Instant;
 
 use e2e::{KafkaServer, Options};
 use kafka::admin::{Finding, Timestamps, check_topics};
@@ -12,7 +13,8 @@ use pipeline::log::{CommitOutcome, Log as _, LogError};
 use wire::Topic;
 
 use crate::conformance::{
-    Harness as _, Kept, Publisher as _, Worker, commit_of, committed, is_committed, numbered, texts, until_both,
+    Harness as _, Kept, NEVER, Publisher as _, Worker, commit_of, committed, is_committed,
+    numbered, texts, until_both,
 };
 use crate::kafka_harness::KafkaHarness;
 use crate::proxy::{Loss, Proxy};
@@ -42,7 +44,12 @@ fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
 fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
     let Some((proxy, server)) = behind_proxy() else { return };
     let harness = KafkaHarness::on(server.bootstrap());
-    let mut worker = Worker::owning(&harness, 2);
+    let mut settings = harness.settings("worker");
+    // What is repeated must not run into the transaction's end on a busy machine.
+    settings.transaction_timeout_ms = 60_000;
+    let mut worker = Worker::on(KafkaLog::new(settings).unwrap());
+    worker.log.join().unwrap();
+    worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
     let losses = [
         Loss::Answer(END_TRANSACTION),
         Loss::Request(END_TRANSACTION),
@@ -84,7 +91,9 @@ fn a_broker_that_is_killed_and_comes_back_neither_loses_nor_doubles() {
     worker.replace_producer();
     let offset = committed(&harness, 0).offset;
     assert!(!is_committed(&outcome) || offset == Some(Offset(10)), "{outcome:?} at {offset:?}");
+    let started = Instant::now();
     while committed(&harness, 0).offset.is_none() {
+        assert!(started.elapsed() < NEVER, "it cannot be committed again");
         worker.produce(Topic::Settled, 0, &["once"]);
         if !is_committed(&worker.log.commit(&[commit_of(0, 10, "")])) {
             worker.replace_producer();
@@ -164,7 +173,9 @@ fn a_worker_expelled_while_it_owes_a_release_learns_of_it() {
     let mut stalled = impatient(&harness);
     let mut other = Worker::new(&harness, "other");
     other.log.join().unwrap();
+    let started = Instant::now();
     while stalled.revoked().is_empty() {
+        assert!(started.elapsed() < NEVER, "nothing is revoked");
         stalled.poll();
         other.poll();
     }
@@ -214,7 +225,9 @@ fn a_missing_topic_and_a_bad_property_are_fatal() {
     settings.topics.orders = "no.such.topic".to_owned();
     let mut log = KafkaLog::new(settings).unwrap();
     log.join().unwrap();
+    let started = Instant::now();
     let error = loop {
+        assert!(started.elapsed() < NEVER, "nobody misses the topic");
         if let Err(error) = log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
             break error;
         }

@@ -6,10 +6,12 @@
 
 use std::convert::Infallible;
 
+use ledger::effect::DeadLetter;
 use ledger::rules::{Partitioner, Rules};
 use ledger::units::Offset;
-use model::{AuditReport, InputRecord, Output, OutputRecord, PartitionLog};
-use pipeline::embedded::{EmbeddedBroker, Isolation, NewRecord, Topic};
+use model::{AuditReport, InputRecord, Output, OutputRecord, PartitionLog, PlainPartition};
+use pipeline::digest::Digest;
+use pipeline::embedded::{EmbeddedBroker, EmbeddedPublisher, Isolation, NewRecord, Topic};
 use pipeline::log::Partition;
 use wire::{Outputs, Record};
 
@@ -120,6 +122,38 @@ pub(crate) fn comparable(mut output: Output) -> Output {
     output
 }
 
+/// The text of a dead letter's error header.
+pub(crate) fn error_header(headers: &model::Headers, name: &str) -> String {
+    let name = format!("__connect.errors.{name}");
+    let found = headers.iter().rfind(|(known, _)| *known == name);
+    let value = found.and_then(|(_, value)| value.clone()).expect("a dead letter has it");
+    String::from_utf8(value).expect("error headers are text")
+}
+
+/// The code of a dead letter.
+pub(crate) fn code_of(headers: &model::Headers) -> String {
+    error_header(headers, "exception.class.name")
+}
+
+/// The digest of outputs, folded one by one.
+pub(crate) fn digest_of<'a>(outputs: impl IntoIterator<Item = &'a Output>) -> Digest {
+    let mut digest = Digest::default();
+    for output in outputs {
+        let topic = wire::Topic::ALL.into_iter().find(|topic| topic_of(*topic) == output.topic);
+        let topic = topic.expect("both sides have the same topics");
+        let code = (topic == wire::Topic::DeadLetters).then(|| dead_letter_of(&output.headers));
+        digest.fold_one(topic, code, output.key.as_deref(), output.value.as_deref());
+    }
+    digest
+}
+
+/// The code of a dead letter, as the ledger has it.
+pub(crate) fn dead_letter_of(headers: &model::Headers) -> DeadLetter {
+    let code = code_of(headers);
+    let found = DeadLetter::ALL.into_iter().find(|known| known.code() == code);
+    found.expect("both sides have the same codes")
+}
+
 /// An output as one reads it in a failed test.
 pub(crate) fn shown(output: &Output) -> String {
     let text = |bytes: &Option<Vec<u8>>| {
@@ -137,6 +171,27 @@ pub(crate) fn shown(output: &Output) -> String {
 
 /// Appends input records to a partition of an embedded log; their offsets are the log's affair.
 pub(crate) fn append(broker: &EmbeddedBroker, partition: Partition, inputs: &[InputRecord]) {
+    with_new_records(partition, inputs, |new| {
+        broker.append(partition, new);
+    });
+}
+
+/// The same in a transaction of a publisher's.
+pub(crate) fn append_in_transaction(
+    publisher: &mut EmbeddedPublisher,
+    partition: Partition,
+    inputs: &[InputRecord],
+) {
+    with_new_records(partition, inputs, |new| {
+        publisher.append(partition, new).expect("the publisher has begun a transaction");
+    });
+}
+
+fn with_new_records(
+    partition: Partition,
+    inputs: &[InputRecord],
+    use_them: impl FnOnce(&[NewRecord<'_>]),
+) {
     with_records(partition, inputs, |records| {
         let new: Vec<NewRecord<'_>> = records
             .iter()
@@ -147,7 +202,7 @@ pub(crate) fn append(broker: &EmbeddedBroker, partition: Partition, inputs: &[In
                 headers: record.headers,
             })
             .collect();
-        broker.append(partition, &new);
+        use_them(&new);
     });
 }
 
@@ -212,5 +267,48 @@ pub(crate) fn audit_partition(
     match model::audit_partition(&model_rules(rules), log) {
         Ok(verdict) => verdict,
         Err(error) => panic!("the audit came to no verdict: {error}"),
+    }
+}
+
+/// What the counters stand at: the last record of every key, without offset and time.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals(std::collections::BTreeMap<String, String>);
+
+impl Totals {
+    /// Every counter of the model.
+    pub(crate) fn of_model(partition: &PlainPartition) -> Totals {
+        let counters = partition.counters();
+        let mut totals = Totals::default();
+        for (key, _) in counters.iter() {
+            totals.note(&counters.record(key, 0, 0).expect("it was just listed"));
+        }
+        totals
+    }
+
+    /// Takes in an output, if it is a counter's.
+    pub(crate) fn note(&mut self, output: &Output) {
+        if output.topic == model::Topic::Gmv {
+            let text = |bytes: &Option<Vec<u8>>| {
+                String::from_utf8_lossy(bytes.as_deref().unwrap_or_default()).into_owned()
+            };
+            let value = text(&output.value);
+            let figures = value.split(",\"offset\":").next().unwrap_or_default();
+            self.0.insert(text(&output.key), figures.to_owned());
+        }
+    }
+
+    /// Panics with what differs, if something does.
+    pub(crate) fn assert_equal(&self, expected: &Totals, what: &str) {
+        for (key, figures) in &expected.0 {
+            assert_eq!(self.0.get(key), Some(figures), "{what}: counter {key}");
+        }
+        for key in self.0.keys() {
+            assert!(expected.0.contains_key(key), "{what}: counter {key} should not be");
+        }
+    }
+
+    /// The figures of each counter, in the order of their keys.
+    pub(crate) fn figures(&self) -> impl Iterator<Item = &str> {
+        self.0.values().map(String::as_str)
     }
 }

@@ -5,6 +5,7 @@ use pipeline::embedded::faults::Verdict;
 use pipeline::log::LogError;
 use pipeline::worker::Turn;
 
+use crate::sides;
 use crate::world::{Hand, NAME, World, trouble};
 
 /// Rounds that are published, one before each of the first turns.
@@ -24,8 +25,30 @@ fn run(world: &mut World, mut kills: impl FnMut(u64, &World) -> bool) {
             hand = world.hire(NAME);
         }
     }
-    hand = settle_through_failures(world, hand);
-    world.stop(hand);
+    for _ in 0..3 {
+        hand = settle_through_failures(world, hand);
+        match stop_or_die(world, hand) {
+            None => return,
+            Some(next) => hand = next,
+        }
+    }
+    panic!("each worker dies of its stop");
+}
+
+/// Stops a worker; gives its successor if it dies of it.
+fn stop_or_die(world: &World, mut hand: Hand) -> Option<Hand> {
+    hand.shared.stop();
+    for _ in 0..1_000 {
+        match world.turn(&mut hand) {
+            Ok(Turn::Again) => {}
+            Ok(Turn::Left) => return None,
+            Err(_) => {
+                world.kill(hand);
+                return Some(world.hire(NAME));
+            }
+        }
+    }
+    panic!("the worker does not leave");
 }
 
 /// Turns until nothing can be left to do; a worker that fails is replaced.
@@ -145,9 +168,7 @@ fn a_crash_before_the_very_first_commit_starts_again_at_the_beginning() {
     let mut world = World::new(1);
     world.publish();
     let mut hand = world.hire(NAME);
-    while world.broker.open_transactions().is_empty() {
-        world.turns(&mut hand, 1);
-    }
+    world.until_in_transaction(&mut hand);
     world.kill(hand);
     assert_eq!(world.committed(0).offset, None);
 
@@ -157,4 +178,29 @@ fn a_crash_before_the_very_first_commit_starts_again_at_the_beginning() {
     assert_eq!(openings[0].outcome.as_ref().unwrap().at, Offset(0));
     world.stop(hand);
     world.assert_settled("the second first start");
+}
+
+#[test]
+fn input_that_its_publisher_aborted_is_never_answered() {
+    for killed_at in 0..16 {
+        let mut world = World::new(1);
+        let mut shop = world.broker.publisher("shop");
+        let mut hand = world.hire(NAME);
+        for turn in 0..16 {
+            let now = world.now();
+            let round = world.sales[0].round(now);
+            shop.begin().unwrap();
+            sides::append_in_transaction(&mut shop, 0, &round);
+            world.turns(&mut hand, 1);
+            if turn % 3 == 1 { shop.abort() } else { shop.commit() }.unwrap();
+            world.turns(&mut hand, 1);
+            if turn == killed_at {
+                world.kill(hand);
+                hand = world.hire(NAME);
+            }
+        }
+        world.settle(&mut hand);
+        world.stop(hand);
+        world.assert_settled(&format!("killed at turn {killed_at}"));
+    }
 }

@@ -3,7 +3,7 @@
 //! Each test is named for the failure that it prevents, and ends with the plain model's audit of
 //! everything that readers of the topics see. Invariant: no test sleeps, looks at a wall clock or
 //! draws by chance.
-#![allow(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 mod crashes;
 mod membership;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pipeline::embedded::faults::Verdict;
 use pipeline::worker::Turn;
 
-use crate::world::{Hand, NAME, World, trouble};
+use crate::world::{Hand, NAME, STEP, World, trouble};
 
 const OTHER: &str = "settle-1";
 
@@ -38,9 +38,12 @@ fn a_partition_that_moves_to_another_worker_and_back_starts_without_a_replay() {
     assert_eq!((start.replay_until, start.snapshot), (None, Some(start.at)));
 
     second.shared.stop();
+    let mut turns = 0;
     while world.turn(&mut second).unwrap() == Turn::Again {
         world.publish();
         world.turns(&mut first, 1);
+        turns += 1;
+        assert!(turns < 500, "the second worker leaves");
     }
     world.settle(&mut first);
     let back = first.openings().pop().unwrap();
@@ -88,9 +91,7 @@ fn a_partition_lost_in_the_middle_of_a_transaction_is_not_committed_by_its_old_o
     let mut first = world.hire(NAME);
     world.turns(&mut first, 20);
     world.publish();
-    while world.broker.open_transactions().is_empty() {
-        world.turns(&mut first, 1);
-    }
+    world.until_in_transaction(&mut first);
     // The group hands everything to another worker while this one sleeps.
     let mut second = world.hire(OTHER);
     world.turns(&mut second, 1);
@@ -190,11 +191,38 @@ fn a_stop_while_partitions_are_being_opened_leaves_at_once() {
 }
 
 #[test]
+fn a_partition_that_is_read_during_its_drain_is_not_committed_after_it_was_given_up() {
+    for drain_ms in (100..300).step_by(STEP as usize) {
+        let mut world = World::new(2);
+        world.settings.drain = Duration::from_millis(drain_ms);
+        world.settings.commit_interval = Duration::from_millis(90);
+        let mut first = world.hire(NAME);
+        world.publish();
+        world.turns(&mut first, 20);
+        let mut second = world.hire(OTHER);
+        // The log goes on reading, though it was asked to stop, and the snapshot takes its time.
+        world.script.expect("stop", Verdict::FailBefore(trouble()));
+        first.desk.hold_publications(true);
+        for _ in 0..30 {
+            world.publish();
+            turn_both(&world, &mut first, &mut second, 1);
+        }
+        first.desk.hold_publications(false);
+        turn_both(&world, &mut first, &mut second, 100);
+        world.stop(second);
+        world.settle(&mut first);
+        world.stop(first);
+        world.assert_settled(&format!("given up after {drain_ms} ms"));
+    }
+}
+
+#[test]
 fn an_opening_that_ends_after_the_partition_was_given_up_and_taken_again_is_not_used() {
     let mut world = World::new(1);
     let mut first = world.hire(NAME);
-    first.desk.hold_openings(true);
+    first.desk.hold_answers(true);
     world.turns(&mut first, 3);
+    assert_eq!(first.openings()[0].outcome.as_ref().unwrap().at.0, 0);
     // Another worker has the partition for a while and moves its offsets.
     world.broker.expire_session(first.member);
     let mut second = world.hire(OTHER);
@@ -202,7 +230,8 @@ fn an_opening_that_ends_after_the_partition_was_given_up_and_taken_again_is_not_
     world.turns(&mut second, 30);
     world.stop(second);
     world.turns(&mut first, 3);
-    first.desk.hold_openings(false);
+    assert_eq!(first.openings().len(), 2, "the first answer is still under way");
+    first.desk.hold_answers(false);
     world.publish();
     world.settle(&mut first);
     world.stop(first);

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ledger::effect::DeadLetter;
 use ledger::rules::Rules;
 use ledger::units::Offset;
 use pipeline::adoption::{Adoption, TOPICS, Written};
@@ -88,6 +89,20 @@ fn lost_offsets_do_not_settle_a_sale_twice() {
         world.stop(hand);
         world.assert_partition_settled(1, what);
     }
+}
+
+#[test]
+fn a_history_without_a_single_output_is_a_history_all_the_same() {
+    let world = World::new(1);
+    let mut hand = world.hire(NAME);
+    world.turns(&mut hand, 20);
+    world.stop(hand);
+    assert_eq!(world.outputs(0), 0, "stock and listings are answered by nothing");
+    world.broker.forget_offsets(GROUP, 0);
+    let mut hand = world.hire(NAME);
+    world.settle(&mut hand);
+    let refusal = refusal_of(&hand, 0);
+    assert!(matches!(refusal, Refusal::HistoryWithoutCommit { .. }), "{refusal}");
 }
 
 #[test]
@@ -192,18 +207,10 @@ fn written_behind(world: &World, at: Offset) -> Written {
     written
 }
 
-fn cause_and_code(output: &model::OutputRecord) -> (u64, Option<ledger::effect::DeadLetter>) {
+fn cause_and_code(output: &model::OutputRecord) -> (u64, Option<DeadLetter>) {
     if output.topic == model::Topic::DeadLetters {
-        let header = |name: &str| {
-            let name = format!("__connect.errors.{name}");
-            let found = output.headers.iter().rfind(|(known, _)| *known == name).unwrap();
-            String::from_utf8(found.1.clone().unwrap()).unwrap()
-        };
-        let code = match header("exception.class.name").as_str() {
-            "invalid" => ledger::effect::DeadLetter::Invalid,
-            other => panic!("the sale has no {other}"),
-        };
-        return (header("offset").parse().unwrap(), Some(code));
+        let cause = sides::error_header(&output.headers, "offset").parse().unwrap();
+        return (cause, Some(sides::dead_letter_of(&output.headers)));
     }
     let value: serde_json::Value = serde_json::from_slice(output.value.as_ref().unwrap()).unwrap();
     (value["offset"].as_u64().unwrap(), None)
@@ -236,6 +243,8 @@ fn other_rules_are_adopted_after_a_clean_stop_and_recorded_from_then_on() {
     assert_eq!(hand.phase(0).0, "live");
     let metadata: CommitMetadata = world.committed(0).metadata.parse().unwrap();
     assert_eq!(metadata.rules, RulesHash::of(&world.rules));
+    let placed = last_hold_without_deadline(&world);
+    assert_eq!(placed["expires_at"].as_u64(), placed["at"].as_u64().map(|at| at + 1_234));
     world.kill(hand);
     // The new rules' tail is replayed under the new rules.
     let mut hand = world.hire(NAME);
@@ -244,6 +253,18 @@ fn other_rules_are_adopted_after_a_clean_stop_and_recorded_from_then_on() {
     assert_eq!(hand.phase(0).0, "live");
     world.stop(hand);
     assert_eq!(world.committed(0).offset, Some(world.end(0)));
+}
+
+/// The last `hold.placed` of partition 0 whose order names no time to pay by.
+fn last_hold_without_deadline(world: &World) -> serde_json::Value {
+    let outputs = sides::committed_outputs(&world.broker, wire::Topic::Status, 0);
+    let values = outputs.iter().rev().map(|output| {
+        serde_json::from_slice::<serde_json::Value>(output.value.as_ref().unwrap()).unwrap()
+    });
+    let is_it = |value: &serde_json::Value| {
+        value["type"] == "hold.placed" && value["order_id"].as_str().unwrap().starts_with('o')
+    };
+    values.into_iter().find(is_it).unwrap()
 }
 
 #[test]

@@ -194,9 +194,7 @@ fn a_burst_of_expired_holds_does_not_wait_a_second_for_every_1024_of_them() {
     let mut world = World::with_timestamps(1, Timestamps::LogAppendTime);
     let mut hand = world.hire(NAME);
     with_holds(&mut world, 3_000);
-    while world.script.calls("tick") == 0 {
-        world.turns(&mut hand, 1);
-    }
+    world.until(&mut hand, "a tick", |world| world.script.calls("tick") > 0);
     world.turns(&mut hand, 6);
     assert_eq!(world.script.calls("tick"), 3, "1,024 for each");
     world.turns(&mut hand, 15);
@@ -211,7 +209,10 @@ fn a_tick_that_was_lost_is_appended_again() {
     let mut hand = world.hire(NAME);
     with_holds(&mut world, 3);
     world.script.expect("tick", Verdict::FailBefore(trouble()));
-    world.turns(&mut hand, 150);
+    world.until(&mut hand, "a tick", |world| world.script.calls("tick") > 0);
+    world.turns(&mut hand, 40);
+    assert_eq!(world.script.calls("tick"), 1, "but not at every turn");
+    world.turns(&mut hand, 40);
     assert_eq!(hand.partition(0).holds_open, Some(0));
     world.stop(hand);
     world.assert_settled("after the second tick");

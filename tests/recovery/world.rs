@@ -60,29 +60,38 @@ impl World {
         World::with_timestamps(partitions, Timestamps::CreateTime)
     }
 
+    /// The same with another kind of timestamps; ticks where they belong.
     pub(crate) fn with_timestamps(partitions: u32, input_timestamps: Timestamps) -> World {
+        let rules = Rules { partitions, hold_ttl_ms: 2_000, ..Rules::default() };
+        let mut world = World::empty(rules, input_timestamps);
+        for partition in 0..partitions {
+            let sale = Sale::in_partition(partition, partitions);
+            sides::append(&world.broker, partition, &sale.opening(world.now()));
+            world.sales.push(sale);
+        }
+        world
+    }
+
+    /// Without anything in the log, and without a sale.
+    pub(crate) fn empty(rules: Rules, input_timestamps: Timestamps) -> World {
         let script = Script::default();
+        let partitions = rules.partitions;
         let settings = Settings { partitions, input_timestamps, ..Settings::default() };
         let broker = EmbeddedBroker::simulated(settings, Box::new(script.clone()));
         broker.set_now(START.cast_signed());
-        let world = World {
+        World {
             broker,
             script,
             store: Arc::new(Shelf::default()),
-            rules: Rules { partitions, hold_ttl_ms: 2_000, ..Rules::default() },
+            rules,
             settings: WorkerSettings {
                 snapshot_interval: Duration::from_millis(100),
                 ticks: input_timestamps == Timestamps::LogAppendTime,
                 ..WorkerSettings::default()
             },
-            sales: (0..partitions).map(|number| Sale::in_partition(number, partitions)).collect(),
+            sales: Vec::new(),
             clock: ManualClock::default(),
-        };
-        for partition in 0..partitions {
-            let opening = world.sales[partition as usize].opening(world.now());
-            sides::append(&world.broker, partition, &opening);
         }
-        world
     }
 
     /// Log time by the broker's clock.
@@ -161,6 +170,23 @@ impl World {
         }
     }
 
+    /// Turns until something has come about, which takes not long.
+    pub(crate) fn until(&self, hand: &mut Hand, what: &str, has_come: impl Fn(&World) -> bool) {
+        for _ in 0..500 {
+            if has_come(self) {
+                return;
+            }
+            self.turns(hand, 1);
+        }
+        panic!("never: {what}");
+    }
+
+    /// Turns until a transaction is open.
+    pub(crate) fn until_in_transaction(&self, hand: &mut Hand) {
+        let is_open = |world: &World| !world.broker.open_transactions().is_empty();
+        self.until(hand, "an open transaction", is_open);
+    }
+
     /// Turns until nothing can be left to do: every retry pause and the counters' quiet second are
     /// over.
     pub(crate) fn settle(&self, hand: &mut Hand) {
@@ -198,7 +224,9 @@ impl World {
 
     pub(crate) fn assert_partition_settled(&self, partition: Partition, what: &str) {
         let committed = self.committed(partition).offset;
-        assert_eq!(committed, Some(self.end(partition)), "{what}: partition {partition}");
+        let inputs = sides::committed_inputs(&self.broker, partition);
+        let answered = inputs.last().map(|last| Offset(last.offset + 1));
+        assert_eq!(committed, answered, "{what}: partition {partition}");
         let verdict = sides::audit_partition(&self.broker, &self.rules, partition);
         assert!(verdict.verdict.clean(), "{what}: {verdict:#?}");
         assert!(verdict.verdict.outputs > 0, "{what}: nothing was written");
@@ -287,6 +315,9 @@ struct Papers {
     jobs: VecDeque<Job>,
     holds_openings: bool,
     holds_publications: bool,
+    /// What was done and is not told of yet.
+    answers: VecDeque<Done>,
+    holds_answers: bool,
     openings: Vec<Opening>,
 }
 
@@ -298,6 +329,8 @@ impl Desk {
             jobs: VecDeque::new(),
             holds_openings: false,
             holds_publications: false,
+            answers: VecDeque::new(),
+            holds_answers: false,
             openings: Vec::new(),
         })))
     }
@@ -305,6 +338,11 @@ impl Desk {
     /// No snapshot is published while this is set.
     pub(crate) fn hold_publications(&self, hold: bool) {
         self.0.borrow_mut().holds_publications = hold;
+    }
+
+    /// Partitions are opened, but the worker is not told while this is set.
+    pub(crate) fn hold_answers(&self, hold: bool) {
+        self.0.borrow_mut().holds_answers = hold;
     }
 
     /// No partition is opened while this is set.
@@ -354,9 +392,14 @@ impl Background for Desk {
 
     fn finished(&mut self) -> Option<Done> {
         let mut papers = self.0.borrow_mut();
-        let next = papers.jobs.iter().position(|job| !papers.is_held(job))?;
-        let job = papers.jobs.remove(next)?;
-        Some(papers.work(job))
+        while let Some(next) = papers.jobs.iter().position(|job| !papers.is_held(job)) {
+            let job = papers.jobs.remove(next)?;
+            let done = papers.work(job);
+            papers.answers.push_back(done);
+        }
+        let told = |done: &Done| !papers.holds_answers || !matches!(done, Done::Opened(..));
+        let next = papers.answers.iter().position(told)?;
+        papers.answers.remove(next)
     }
 }
 

@@ -219,8 +219,13 @@ impl Configuration {
             let most = Rules::MILLIS_MAX;
             return Err(Wrong(format!("a time in [rules] is over {most} ms; write less")));
         }
-        if kafka.brokers.trim().is_empty() {
-            return Err(Wrong("kafka.brokers is empty; write host:port".to_owned()));
+        let mut brokers = kafka.brokers.split(',').map(str::trim);
+        if let Some(wrong) = brokers.find(|broker| !is_host_and_port(broker)) {
+            return Err(Wrong(format!("kafka.brokers has {wrong:?}; write host:port")));
+        }
+        if !settle.listen.is_empty() && !is_host_and_port(&settle.listen) {
+            let listen = &settle.listen;
+            return Err(Wrong(format!("settle.listen is {listen:?}; write host:port, or nothing")));
         }
         Ok(())
     }
@@ -265,6 +270,12 @@ impl Configuration {
     pub(crate) fn group(&self) -> String {
         format!("{}{}", self.kafka.topic_prefix, self.kafka.group)
     }
+}
+
+/// Without this look a misspelt address would be waited for, as one that is away for a while is.
+fn is_host_and_port(address: &str) -> bool {
+    let parts = address.rsplit_once(':');
+    parts.is_some_and(|(host, port)| !host.is_empty() && port.parse::<u16>().is_ok())
 }
 
 /// One sentence for each thing that is wrong, with where it came from.
@@ -315,6 +326,8 @@ mod tests {
             ("[settle]\ncommit_interval_ms = 20000", "transaction_timeout_ms"),
             ("[kafka]\nsession_timeout_ms = 100", "6000"),
             ("[log]\nformat = 'xml'", "json"),
+            ("[kafka]\nbrokers = 'a:1, b'", "\"b\""),
+            ("[settle]\nlisten = ':9464'", "host:port"),
             ("not toml", "expected"),
         ];
         for (text, hint) in cases {

@@ -92,6 +92,13 @@ impl Fleet {
         self.workers.iter().any(|member| !member.shared.status().partitions.is_empty())
     }
 
+    /// Why some partition assigned to this process is not worked on before somebody does something.
+    pub(crate) fn refusal(&self) -> Option<String> {
+        let statuses = self.workers.iter().map(|member| member.shared.status());
+        let mut partitions = statuses.flat_map(|status| status.partitions);
+        partitions.find(|partition| partition.phase == "refused")?.reason
+    }
+
     /// For how long everything assigned to this process has been at its end.
     pub(crate) fn idle(&self) -> Option<Duration> {
         let statuses = self.workers.iter().map(|member| member.shared.status());

@@ -3,7 +3,7 @@
 //! It only reads what the workers share. Invariant: no request makes a worker wait, and a request
 //! that cannot be answered says why.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::TcpListener;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -77,8 +77,6 @@ pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
 
 /// A listening socket: taken early, so that a port in use ends the process before it joins the group.
 pub(crate) fn bind(address: &str) -> anyhow::Result<TcpListener> {
-    let address: SocketAddr =
-        address.parse().with_context(|| format!("listen address {address:?} is not HOST:PORT"))?;
     let listener = TcpListener::bind(address)
         .with_context(|| format!("cannot listen on {address}; choose another with --listen"))?;
     listener.set_nonblocking(true).context("socket")?;

@@ -80,10 +80,11 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
     let (workers, views) = (fleet.shared(), Arc::clone(&plan.views));
     served.show(Shown { workers, views, rules });
 
-    watch(&mut fleet, &stop, stall, arguments.until_idle)?;
+    let watched = watch(&mut fleet, &stop, stall, arguments.until_idle);
     tracing::info!("draining");
     fleet.stop();
-    finish(fleet, stall)
+    let finished = finish(fleet, stall);
+    watched.and(finished)
 }
 
 fn configuration(arguments: &arguments::Settle) -> Result<Configuration, Wrong> {
@@ -169,8 +170,15 @@ fn watch(
         if fleet.has_partitions() {
             assigned_at = Instant::now();
         }
+        if !until_idle {
+            continue;
+        }
+        // It would be waited for for ever.
+        if let Some(refusal) = fleet.refusal() {
+            anyhow::bail!(refusal);
+        }
         let idle = fleet.idle().is_some_and(|idle| idle >= IDLE);
-        if until_idle && (idle || assigned_at.elapsed() >= UNASSIGNED) {
+        if idle || assigned_at.elapsed() >= UNASSIGNED {
             return Ok(());
         }
     }

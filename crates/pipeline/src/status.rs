@@ -130,7 +130,7 @@ pub struct Progress {
     pub records: u64,
     /// When the first of them was applied.
     pub first_record: Option<Instant>,
-    /// When the last commit was done.
+    /// When the last commit of records was done; later ones hold counters only.
     pub last_commit: Option<Instant>,
 }
 
@@ -243,7 +243,9 @@ impl Shared {
     pub(crate) fn count_committed(&self, records: u64, outputs: &Outputs) {
         // Relaxed: written by the worker alone, see `progress`.
         self.records.fetch_add(records, Ordering::Relaxed);
-        self.last_commit_us.store(self.elapsed_us(), Ordering::Relaxed);
+        if records > 0 {
+            self.last_commit_us.store(self.elapsed_us(), Ordering::Relaxed);
+        }
         self.figures.records.increment(records);
         let mut counts = [0; Topic::ALL.len()];
         outputs.iter().for_each(|output| counts[output.topic as usize] += 1);

@@ -1,0 +1,45 @@
+//! A broker that is not there yet, and one that dies in the middle.
+
+use crate::orders::sale;
+use crate::stage::{Stage, Stamps};
+
+#[test]
+fn a_broker_that_comes_late_or_dies_is_waited_for() {
+    let Some(mut server) = e2e::start_or_skip(&e2e::Options::default()) else { return };
+    let stage = Stage::on(server.bootstrap(), 2, Stamps::Create);
+    server.stop();
+    let mut settle = stage.settle("patient");
+    settle.await_some("not ready for a reason", |settle| {
+        let (code, body) = settle.get("/readyz");
+        assert_eq!(code, 503, "{body}");
+        body.contains("Kafka:").then_some(())
+    });
+    assert_eq!(settle.get("/livez"), (200, "ok\n".to_owned()));
+    let waiting = settle.status()["waiting_for"].as_str().unwrap_or_default().to_owned();
+    assert!(waiting.contains("Kafka:"), "{waiting}");
+    server.restart().expect("it starts again");
+    settle.await_live(2);
+    // Two different reasons at most, and each again after ten seconds.
+    let complaints = settle.logged("trying again").len();
+    assert!((1..=8).contains(&complaints), "{complaints} complaints\n{}", settle.stderr());
+
+    let records = sale(1_000, 14, 2);
+    let mut publisher = stage.publisher();
+    let mut answers = stage.follow("orders.status");
+    std::thread::scope(|scope| {
+        let (publisher, records) = (&mut publisher, &records);
+        scope.spawn(move || records.chunks(20).for_each(|chunk| publisher.publish(chunk)));
+        answers.await_seen(300);
+        server.kill();
+        settle.await_some("not ready for a reason", |settle| {
+            let (code, body) = settle.get("/readyz");
+            (code == 503).then_some(body)
+        });
+        server.restart().expect("it starts again");
+    });
+    stage.await_settled(publisher.ends());
+    settle.await_live(2);
+    settle.await_some("ready again", |settle| (settle.get("/readyz").0 == 200).then_some(()));
+    settle.stop();
+    stage.audit(publisher.ends());
+}

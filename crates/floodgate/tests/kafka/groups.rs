@@ -1,0 +1,87 @@
+//! Several processes in one group: rebalances, and two that share a name by mistake.
+
+use serde_json::Value;
+
+use crate::orders::{SKU, Shop, sale};
+use crate::process::{Process, await_some};
+use crate::stage::{Record, Stage, Stamps};
+
+fn numbers(partitions: &[Value]) -> Vec<u64> {
+    partitions.iter().filter_map(|partition| partition["partition"].as_u64()).collect()
+}
+
+/// No partition that was opened had to be replayed.
+#[track_caller]
+fn assert_no_replay(settle: &Process) {
+    let opened = settle.logged("opened").into_iter();
+    let replays: Vec<Value> =
+        opened.filter(|line| line["fields"]["replay_until"].is_u64()).collect();
+    assert!(replays.is_empty(), "{replays:#?} in\n{}", settle.stderr());
+}
+
+#[test]
+fn partitions_change_hands_under_load_without_replay() {
+    let Some(stage) = Stage::new(4, Stamps::Create) else { return };
+    let records = sale(1_500, 13, 4);
+    let mut publisher = stage.publisher();
+    let mut first = stage.settle("first");
+    first.await_live(4);
+    let half = records.len() / 2;
+    let mut second = std::thread::scope(|scope| {
+        let publisher = &mut publisher;
+        let records = &records[..half];
+        scope.spawn(move || records.chunks(20).for_each(|chunk| publisher.publish(chunk)));
+        let mut second = stage.settle("second");
+        second.await_live(2);
+        second
+    });
+    first.await_live(2);
+    assert_no_replay(&second);
+    let (ours, theirs) = (numbers(&first.partitions()), numbers(&second.partitions()));
+    for shop in Shop::everywhere(4) {
+        // Nobody has heard of the SKU, but only the owner of the partition may say so.
+        let path = format!("/api/v1/stock/{}/{SKU}", shop.merchant);
+        let number = u64::from(shop.partition);
+        let codes = [first.get(&path).0, second.get(&path).0];
+        let expected = if ours.contains(&number) { [404, 421] } else { [421, 404] };
+        assert_eq!(codes, expected, "partition {number} of {ours:?} and {theirs:?}");
+    }
+
+    let ended = std::thread::scope(|scope| {
+        let publisher = &mut publisher;
+        let records = &records[half..];
+        scope.spawn(move || records.chunks(20).for_each(|chunk| publisher.publish(chunk)));
+        first.stop()
+    });
+    assert!(ended.json()["records"].as_u64() > Some(0), "{ended:#?}");
+    second.await_live(4);
+    assert_no_replay(&second);
+    stage.await_settled(publisher.ends());
+    second.stop();
+    stage.audit(publisher.ends());
+}
+
+#[test]
+fn a_name_that_two_processes_share_is_told_to_one_and_harms_nothing() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    let mut shops = Shop::everywhere(2);
+    let mut publisher = stage.publisher();
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.open(100_000)).collect::<Vec<_>>());
+    let mut settles = [stage.settle("twin"), stage.settle("twin")];
+    // Both need something to commit to notice each other.
+    let ended = await_some("the end of one of them", || {
+        let records: Vec<Record> = shops.iter_mut().flat_map(|shop| shop.sell(1)).collect();
+        publisher.publish(&records);
+        settles.iter_mut().position(Process::has_ended)
+    });
+    let [first, second] = settles;
+    let (ended, mut other) = if ended == 0 { (first, second) } else { (second, first) };
+    let ended = ended.wait().expect_code(1);
+    let last = ended.stderr.lines().next_back().unwrap_or_default();
+    assert!(last.contains("another process uses"), "{ended:#?}");
+    assert!(last.contains("--instance"), "{ended:#?}");
+    other.await_live(2);
+    stage.await_settled(publisher.ends());
+    other.stop();
+    stage.audit(publisher.ends());
+}

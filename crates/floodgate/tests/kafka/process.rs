@@ -1,0 +1,269 @@
+//! The `floodgate` binary as a child process of a test.
+//!
+//! Not an expectation: it starts, signals, asks and collects what was said. Invariant: no child
+//! outlives its guard, whichever way the test ends; what it said on standard error is in the panic
+//! of every wait that came to nothing.
+
+use std::ffi::OsStr;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+/// Longest that anything awaited may take: a rebalance after a kill takes a session timeout of 6 s,
+/// and the machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// Pause between two looks at something that cannot be waited for otherwise.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Looks until there is something to see.
+pub(crate) fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited {PATIENCE:?} in vain: {what}");
+        thread::sleep(LOOK);
+    }
+}
+
+/// The binary under test, whatever the environment of the tests says about its configuration.
+pub(crate) fn floodgate() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_floodgate"));
+    for (key, _) in std::env::vars_os() {
+        if key.to_string_lossy().starts_with("FLOODGATE__") {
+            command.env_remove(key);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+/// Runs the binary to its end.
+pub(crate) fn run<S: AsRef<OsStr>>(arguments: &[S]) -> Ended {
+    let mut command = floodgate();
+    command.args(arguments);
+    Process::spawn(command).wait()
+}
+
+/// How a run of the binary ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) code: Option<i32>,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Ended {
+    /// The last line of standard output.
+    pub(crate) fn json(&self) -> Value {
+        let line = self.stdout.lines().next_back().unwrap_or_default();
+        serde_json::from_str(line).unwrap_or_else(|error| panic!("{error} in {self:#?}"))
+    }
+
+    /// The same, if the exit code is this one.
+    #[track_caller]
+    pub(crate) fn expect_code(self, code: i32) -> Ended {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        self
+    }
+
+    /// Everything that was said.
+    pub(crate) fn said(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// A running `floodgate`; a `settle` of a stage logs in JSON.
+#[derive(Debug)]
+pub(crate) struct Process {
+    child: Child,
+    stdout: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<String>>,
+    readers: Vec<thread::JoinHandle<()>>,
+    address: Option<String>,
+}
+
+impl Process {
+    pub(crate) fn spawn(mut command: Command) -> Process {
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary can be run");
+        let stdout = child.stdout.take().map(collect).expect("it is piped");
+        let stderr = child.stderr.take().map(collect).expect("it is piped");
+        let readers = vec![stdout.1, stderr.1];
+        Process { child, stdout: stdout.0, stderr: stderr.0, readers, address: None }
+    }
+
+    /// What it has logged so far.
+    pub(crate) fn stderr(&self) -> String {
+        text(&self.stderr)
+    }
+
+    /// The log lines whose message contains `text`, as objects.
+    pub(crate) fn logged(&self, text: &str) -> Vec<Value> {
+        let stderr = self.stderr();
+        let lines = stderr.lines().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line| message(line).contains(text)).collect()
+    }
+
+    pub(crate) fn await_logged(&mut self, text: &str) -> Value {
+        self.await_some(text, |process| process.logged(text).into_iter().next())
+    }
+
+    /// Waits for something that a running process shows.
+    pub(crate) fn await_some<T>(
+        &mut self,
+        what: &str,
+        mut look: impl FnMut(&mut Process) -> Option<T>,
+    ) -> T {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(seen) = look(self) {
+                return seen;
+            }
+            let ended = self.child.try_wait().expect("it is our child");
+            let in_vain = ended.is_some() || Instant::now() >= deadline;
+            assert!(!in_vain, "{what}: not seen, exit {ended:?}, it said\n{}", self.stderr());
+            thread::sleep(LOOK);
+        }
+    }
+
+    /// Where it listens.
+    pub(crate) fn address(&mut self) -> String {
+        if self.address.is_none() {
+            let line = self.await_logged("listening on http://");
+            let address = message(&line).trim_start_matches("listening on http://").to_owned();
+            self.address = Some(address);
+        }
+        self.address.clone().expect("it was set above")
+    }
+
+    /// Status code and body of a GET.
+    pub(crate) fn get(&mut self, path: &str) -> (u16, String) {
+        let address = self.address();
+        let answer = request(&address, path)
+            .unwrap_or_else(|error| panic!("GET {path}: {error}, it said\n{}", self.stderr()));
+        let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer has a head");
+        let code = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        (code.expect("an HTTP answer has a code"), body.to_owned())
+    }
+
+    pub(crate) fn status(&mut self) -> Value {
+        let (code, body) = self.get("/status");
+        assert_eq!(code, 200, "{body}");
+        serde_json::from_str(&body).expect("the status is JSON")
+    }
+
+    /// The partitions of all its workers, by number.
+    pub(crate) fn partitions(&mut self) -> Vec<Value> {
+        let status = self.status();
+        let workers = status["workers"].as_array().cloned().unwrap_or_default();
+        let of = |worker: &Value| worker["partitions"].as_array().cloned().unwrap_or_default();
+        let mut partitions: Vec<Value> = workers.iter().flat_map(of).collect();
+        partitions.sort_by_key(|partition| partition["partition"].as_u64());
+        partitions
+    }
+
+    /// Waits until it works on this many partitions and on nothing else.
+    pub(crate) fn await_live(&mut self, partitions: usize) {
+        self.await_some(&format!("{partitions} live partitions"), |process| {
+            let shown = process.partitions();
+            let live = shown.iter().all(|partition| partition["phase"] == "live");
+            (live && shown.len() == partitions).then_some(())
+        });
+    }
+
+    /// SIGKILL, and waits for the end.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().expect("it is our child");
+        drop(self.child.wait());
+    }
+
+    /// SIGTERM.
+    pub(crate) fn terminate(&self) {
+        self.signal("TERM");
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("sh")
+            .args(["-c", "kill -s \"$1\" \"$2\"", "sh", name, &self.child.id().to_string()])
+            .status()
+            .expect("there is a shell");
+        assert!(sent.success(), "SIG{name} was not sent");
+    }
+
+    /// SIGTERM; waits for an end in order and returns it.
+    pub(crate) fn stop(self) -> Ended {
+        self.terminate();
+        self.wait().expect_code(0)
+    }
+
+    /// Waits for the end.
+    pub(crate) fn wait(mut self) -> Ended {
+        let deadline = Instant::now() + PATIENCE;
+        let status: ExitStatus = loop {
+            if let Some(status) = self.child.try_wait().expect("it is our child") {
+                break status;
+            }
+            assert!(Instant::now() < deadline, "it does not end, it said\n{}", self.stderr());
+            thread::sleep(LOOK);
+        };
+        self.readers.drain(..).for_each(|reader| reader.join().expect("reading does not fail"));
+        Ended { code: status.code(), stdout: text(&self.stdout), stderr: self.stderr() }
+    }
+
+    /// Whether it has ended.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("it is our child").is_some()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Of one that has ended nothing comes; its number is ours until it was waited for.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// The message of a log line.
+pub(crate) fn message(line: &Value) -> &str {
+    line["fields"]["message"].as_str().unwrap_or_default()
+}
+
+fn text(collected: &Mutex<String>) -> String {
+    collected.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Reads lines on a thread of its own until the other end is closed.
+fn collect(
+    from: impl std::io::Read + Send + 'static,
+) -> (Arc<Mutex<String>>, thread::JoinHandle<()>) {
+    let collected = Arc::new(Mutex::new(String::new()));
+    let into = Arc::clone(&collected);
+    let reader = thread::spawn(move || {
+        for line in BufReader::new(from).lines().map_while(Result::ok) {
+            let mut into = into.lock().unwrap_or_else(PoisonError::into_inner);
+            into.push_str(&line);
+            into.push('\n');
+        }
+    });
+    (collected, reader)
+}
+
+fn request(address: &str, path: &str) -> std::io::Result<String> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
+}
