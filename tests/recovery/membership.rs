@@ -220,7 +220,7 @@ fn a_partition_that_is_read_during_its_drain_is_not_committed_after_it_was_given
 fn an_opening_that_ends_after_the_partition_was_given_up_and_taken_again_is_not_used() {
     let mut world = World::new(1);
     let mut first = world.hire(NAME);
-    first.desk.hold_answers(true);
+    first.desk.tell_at_most(0);
     world.turns(&mut first, 3);
     assert_eq!(first.openings()[0].outcome.as_ref().unwrap().at.0, 0);
     // Another worker has the partition for a while and moves its offsets.
@@ -231,8 +231,10 @@ fn an_opening_that_ends_after_the_partition_was_given_up_and_taken_again_is_not_
     world.stop(second);
     world.turns(&mut first, 3);
     assert_eq!(first.openings().len(), 2, "the first answer is still under way");
-    first.desk.hold_answers(false);
+    first.desk.tell_at_most(1);
     world.publish();
+    world.turns(&mut first, 20);
+    first.desk.tell_at_most(u64::MAX);
     world.settle(&mut first);
     world.stop(first);
     world.assert_settled("after the late opening");

@@ -317,7 +317,8 @@ struct Papers {
     holds_publications: bool,
     /// What was done and is not told of yet.
     answers: VecDeque<Done>,
-    holds_answers: bool,
+    /// How many openings the worker may still be told of.
+    answers_told_max: u64,
     openings: Vec<Opening>,
 }
 
@@ -330,7 +331,7 @@ impl Desk {
             holds_openings: false,
             holds_publications: false,
             answers: VecDeque::new(),
-            holds_answers: false,
+            answers_told_max: u64::MAX,
             openings: Vec::new(),
         })))
     }
@@ -340,9 +341,9 @@ impl Desk {
         self.0.borrow_mut().holds_publications = hold;
     }
 
-    /// Partitions are opened, but the worker is not told while this is set.
-    pub(crate) fn hold_answers(&self, hold: bool) {
-        self.0.borrow_mut().holds_answers = hold;
+    /// Partitions are opened, but the worker is told of so many only, until this is called again.
+    pub(crate) fn tell_at_most(&self, openings: u64) {
+        self.0.borrow_mut().answers_told_max = openings;
     }
 
     /// No partition is opened while this is set.
@@ -397,9 +398,12 @@ impl Background for Desk {
             let done = papers.work(job);
             papers.answers.push_back(done);
         }
-        let told = |done: &Done| !papers.holds_answers || !matches!(done, Done::Opened(..));
-        let next = papers.answers.iter().position(told)?;
-        papers.answers.remove(next)
+        let is_opening = |done: &Done| matches!(done, Done::Opened(..));
+        let may_tell = |done: &Done| !is_opening(done) || papers.answers_told_max > 0;
+        let next = papers.answers.iter().position(may_tell)?;
+        let done = papers.answers.remove(next)?;
+        papers.answers_told_max -= u64::from(is_opening(&done));
+        Some(done)
     }
 }
 

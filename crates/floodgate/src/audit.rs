@@ -25,7 +25,6 @@ const COMMITTED_WAIT: Duration = Duration::from_secs(30);
 pub(crate) fn run(arguments: &arguments::Audit) -> anyhow::Result<Exit> {
     let configuration =
         connection::configuration(&arguments.connection, &mut Overrides::default())?;
-    crate::logging::start(&configuration.log)?;
     let (settings, mut offsets) = connection::offsets(&configuration)?;
     let partitions = offsets.partition_count()?;
     let rules = judge::rules(&configuration.rules(partitions));

@@ -171,7 +171,7 @@ fn written_since(
     let mut written = Written::default();
     for topic in TOPICS {
         let name = settings.topics.output(topic);
-        for record in PartitionReader::start(settings, name, partition, 0)? {
+        for record in PartitionReader::start_at_oldest(settings, name, partition)? {
             let record = record?;
             let cause = cause_of(topic, &record)
                 .with_context(|| format!("{name} {partition}, offset {}", record.offset))?;

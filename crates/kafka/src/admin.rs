@@ -39,8 +39,9 @@ const FOREVER: i64 = -1;
 pub enum Timestamps {
     /// The broker's, `LogAppendTime`: the rule.
     Append,
-    /// The publisher's, `CreateTime`: for rehearsals and tests. Such an input is kept for ever,
-    /// because retention goes by the records' timestamps and would delete old ones at once.
+    /// The publisher's, `CreateTime`: for rehearsals and tests. Such an input and what comes of it
+    /// are kept for ever, because retention goes by the records' timestamps, which the outputs
+    /// take over, and would delete old ones at once.
     Create,
 }
 
@@ -104,7 +105,7 @@ impl fmt::Display for Finding {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Role {
     Input(Timestamps),
-    Output,
+    Output(Timestamps),
     Counters,
 }
 
@@ -174,15 +175,18 @@ fn rules(role: Role, replication: usize) -> Vec<Rule> {
     ];
     match role {
         Role::Input(timestamps) => rules.extend(input_rules(timestamps)),
-        Role::Output => {
+        Role::Output(timestamps) => {
             rules.extend(own_time_rules());
             rules.push(delete_rule());
-            rules.push(rule(
-                "retention.ms",
-                RETENTION_MS,
-                Condition::KeptAtLeast(INPUT_RETENTION_MS_MIN),
-                "answers could be deleted before they are read",
-            ));
+            rules.push(match timestamps {
+                Timestamps::Append => rule(
+                    "retention.ms",
+                    RETENTION_MS,
+                    Condition::KeptAtLeast(INPUT_RETENTION_MS_MIN),
+                    "answers could be deleted before they are read",
+                ),
+                Timestamps::Create => kept_for_ever_rule(),
+            });
         }
         Role::Counters => {
             rules.extend(own_time_rules());
@@ -216,12 +220,7 @@ fn input_rules(timestamps: Timestamps) -> Vec<Rule> {
         ]),
         Timestamps::Create => {
             rules.extend(own_time_rules());
-            rules.push(rule(
-                "retention.ms",
-                FOREVER,
-                Condition::Is("-1"),
-                "retention goes by the records' own timestamps and may delete them at once",
-            ));
+            rules.push(kept_for_ever_rule());
         }
     }
     rules
@@ -243,6 +242,15 @@ fn own_time_rules() -> [Rule; 3] {
     ]
 }
 
+fn kept_for_ever_rule() -> Rule {
+    rule(
+        "retention.ms",
+        FOREVER,
+        Condition::Is("-1"),
+        "retention goes by the records' own timestamps and may delete them at once",
+    )
+}
+
 fn delete_rule() -> Rule {
     rule(
         "cleanup.policy",
@@ -257,9 +265,9 @@ fn roles(settings: &Settings, timestamps: Timestamps) -> [(&str, Role); 5] {
     let names = &settings.topics;
     [
         (&names.orders, Role::Input(timestamps)),
-        (&names.status, Role::Output),
-        (&names.settled, Role::Output),
-        (&names.dead_letters, Role::Output),
+        (&names.status, Role::Output(timestamps)),
+        (&names.settled, Role::Output(timestamps)),
+        (&names.dead_letters, Role::Output(timestamps)),
         (&names.gmv, Role::Counters),
     ]
 }
@@ -428,7 +436,8 @@ mod admin_tests {
         let roles = [
             Role::Input(Timestamps::Append),
             Role::Input(Timestamps::Create),
-            Role::Output,
+            Role::Output(Timestamps::Append),
+            Role::Output(Timestamps::Create),
             Role::Counters,
         ];
         for (role, replication) in roles.into_iter().flat_map(|role| [(role, 1), (role, 3)]) {

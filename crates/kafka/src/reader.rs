@@ -7,7 +7,7 @@
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
@@ -39,6 +39,8 @@ pub struct OwnedRecord {
 /// Iterates over the records of a partition up to its stable end.
 pub struct PartitionReader {
     consumer: BaseConsumer<Logging>,
+    /// Topic and partition, to be named in errors.
+    place: String,
     heard_at: Instant,
     ended: bool,
 }
@@ -53,12 +55,33 @@ impl std::fmt::Debug for PartitionReader {
 }
 
 impl PartitionReader {
-    /// Starts to read `partition` of `topic` at `from`.
+    /// Starts to read `partition` of `topic` at `from`; that it is not there any more is a
+    /// [`LogError::Fatal`] of the iteration.
     pub fn start(
         settings: &Settings,
         topic: &str,
         partition: Partition,
         from: u64,
+    ) -> Result<PartitionReader, LogError> {
+        let from = i64::try_from(from)
+            .map_err(|_| LogError::Fatal(format!("there is no offset {from}")))?;
+        PartitionReader::start_at(settings, topic, partition, NativeOffset::Offset(from))
+    }
+
+    /// Starts to read `partition` of `topic` at the oldest record that is still there.
+    pub fn start_at_oldest(
+        settings: &Settings,
+        topic: &str,
+        partition: Partition,
+    ) -> Result<PartitionReader, LogError> {
+        PartitionReader::start_at(settings, topic, partition, NativeOffset::Beginning)
+    }
+
+    fn start_at(
+        settings: &Settings,
+        topic: &str,
+        partition: Partition,
+        from: NativeOffset,
     ) -> Result<PartitionReader, LogError> {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
         let consumer: BaseConsumer<Logging> = settings
@@ -67,13 +90,12 @@ impl PartitionReader {
             .map_err(|error| failed("making the client that reads", &error))?;
         let number = i32::try_from(partition)
             .map_err(|_| LogError::Fatal(format!("there is no partition {partition}")))?;
-        let offset = i64::try_from(from)
-            .map_err(|_| LogError::Fatal(format!("there is no offset {from}")))?;
         let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topic, number, NativeOffset::Offset(offset))
+        list.add_partition_offset(topic, number, from)
             .and_then(|()| consumer.assign(&list))
             .map_err(|error| failed("starting to read", &error))?;
-        Ok(PartitionReader { consumer, heard_at: Instant::now(), ended: false })
+        let place = format!("{topic} {partition}");
+        Ok(PartitionReader { consumer, place, heard_at: Instant::now(), ended: false })
     }
 
     /// Polls once; none if nothing came.
@@ -84,6 +106,15 @@ impl PartitionReader {
                 return Ok(Some(owned(&message)));
             }
             Some(Err(KafkaError::PartitionEOF(_))) => self.ended = true,
+            Some(Err(error))
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) =>
+            {
+                return Err(LogError::Fatal(format!(
+                    "{}: the records to be read are not there any more; retention, or somebody, \
+                     deleted them",
+                    self.place
+                )));
+            }
             Some(Err(error)) => {
                 if let error @ LogError::Fatal(_) = log_error("reading", &error) {
                     return Err(error);
@@ -93,7 +124,8 @@ impl PartitionReader {
         }
         if self.heard_at.elapsed() >= SILENCE_MAX {
             let waited = SILENCE_MAX.as_secs();
-            return Err(LogError::Retry(format!("no answer from the brokers for {waited} s")));
+            let place = &self.place;
+            return Err(LogError::Retry(format!("{place}: no answer for {waited} s")));
         }
         Ok(None)
     }

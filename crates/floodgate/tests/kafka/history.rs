@@ -129,6 +129,20 @@ fn an_offset_that_another_tool_reset_settles_no_sale_twice() {
 }
 
 #[test]
+fn outputs_that_retention_deleted_are_missed_by_the_audit_but_not_by_an_adoption() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    let mut publisher = stage.publisher();
+    stopped(&stage, &mut publisher);
+    stage.delete_before("orders.status", 0, 2);
+    let audit = run(&stage.arguments(&["audit"], &[])).expect_code(1);
+    let place = format!("{} 0", stage.topic("orders.status"));
+    assert!(audit.stderr.contains(&place) && audit.stderr.contains("deleted"), "{audit:#?}");
+    stage.reset(0, 0);
+    let adopted = adopt(&stage, 0).expect_code(0).json();
+    assert_eq!(adopted["committed"], publisher.ends()[0]);
+}
+
+#[test]
 fn changed_rules_take_a_clean_stop_first() {
     const OTHER_RULES: &str = "[rules]\nskew_ms = 120000\n";
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Header, Headers as _, Message as _, OwnedHeaders};
@@ -201,6 +203,20 @@ impl Stage {
         )
         .expect("an offset can be put on a list");
         client.commit(&list, CommitMode::Sync).expect("the group has no members");
+    }
+
+    /// Deletes the oldest records of a partition, as retention does.
+    pub(crate) fn delete_before(&self, topic: &str, partition: u32, offset: i64) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("the settings are valid");
+        let mut list = TopicPartitionList::new();
+        let (topic, partition) = (self.topic(topic), partition.cast_signed());
+        list.add_partition_offset(&topic, partition, Offset::Offset(offset))
+            .expect("an offset can be put on a list");
+        let options = AdminOptions::new().operation_timeout(Some(WAIT));
+        let deleted = futures_executor::block_on(admin.delete_records(&list, &options));
+        let deleted = deleted.expect("the broker answers");
+        deleted.elements()[0].error().expect("the records are deleted");
     }
 
     pub(crate) fn group(&self) -> String {
