@@ -9,7 +9,7 @@ use std::convert::Infallible;
 use ledger::effect::DeadLetter;
 use ledger::rules::{Partitioner, Rules};
 use ledger::units::Offset;
-use model::{AuditReport, InputRecord, Output, OutputRecord, PartitionLog, PlainPartition};
+use model::{InputRecord, Output, OutputRecord, PartitionLog, PlainPartition};
 use pipeline::digest::Digest;
 use pipeline::embedded::{EmbeddedBroker, EmbeddedPublisher, Isolation, NewRecord, Topic};
 use pipeline::log::Partition;
@@ -236,16 +236,7 @@ pub(crate) fn committed_inputs(broker: &EmbeddedBroker, partition: Partition) ->
     inputs
 }
 
-/// Has the plain model judge everything in an embedded log whose input is settled to its end.
-pub(crate) fn audit(broker: &EmbeddedBroker, rules: &Rules) -> AuditReport {
-    let mut report = AuditReport::default();
-    for partition in 0..rules.partitions {
-        report.add(audit_partition(broker, rules, partition));
-    }
-    report
-}
-
-/// The same for one partition.
+/// Has the plain model judge a partition whose input is settled to its end.
 pub(crate) fn audit_partition(
     broker: &EmbeddedBroker,
     rules: &Rules,

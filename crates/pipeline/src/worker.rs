@@ -29,6 +29,9 @@ use crate::transaction::{Outcome, Transaction};
 const POLL_WAIT_MAX: Duration = Duration::from_millis(50);
 /// Longest wait for a new producer in one turn, so that the group is still served.
 const PRODUCER_WAIT: Duration = Duration::from_millis(500);
+/// The same before the group is joined, when only a stop has to be noticed: a cluster that has
+/// just started takes a second or two to find its transaction coordinator.
+const FIRST_PRODUCER_WAIT: Duration = Duration::from_secs(3);
 /// Pause before a partition that could not be opened in passing is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Being fenced this often within [`FENCED_WITHIN`] means that somebody else uses our name.
@@ -164,10 +167,12 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         if !replacing {
             return Ok(());
         }
-        match self.log.replace_producer(PRODUCER_WAIT) {
+        let starting = self.producing == Producing::Starting;
+        let wait = if starting { FIRST_PRODUCER_WAIT } else { PRODUCER_WAIT };
+        match self.log.replace_producer(wait) {
             Ok(()) => {
                 self.shared.no_trouble();
-                if self.producing == Producing::Starting {
+                if starting {
                     if self.tolerate("joining the group", |log| log.join())? {
                         self.producing = Producing::Ready;
                     }

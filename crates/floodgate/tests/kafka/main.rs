@@ -5,7 +5,7 @@
 //! `floodgate audit`. Invariant: the tests share one broker and nothing on it; where Kafka cannot
 //! run they say so loudly, or fail if `FLOODGATE_REQUIRE_KAFKA=1`.
 
-#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+#![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 mod answers;
 mod brokers_away;
