@@ -16,7 +16,6 @@ mod judged_tests;
 mod malformed;
 mod orders;
 mod regions;
-mod routing;
 mod script;
 mod settings;
 mod summary;
@@ -32,9 +31,10 @@ use asides::{Aside, ROUND};
 use catalogue::Catalogue;
 use draw::Domain;
 use orders::Order;
-use routing::partition_of;
 use script::{Sequel, follow};
 use world::{Merchant, World};
+
+use wire::partition::partition_of;
 
 pub use settings::{Fate, Settings};
 pub use summary::{Kind, Summary};

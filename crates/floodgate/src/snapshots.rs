@@ -8,11 +8,10 @@ use kafka::{KafkaOffsets, Settings};
 use ledger::effect::DeadLetter;
 use ledger::units::Offset;
 use pipeline::adoption::{Adoption, TOPICS, Written};
-use pipeline::digest::Digest;
 use pipeline::engine::Engine;
 use pipeline::log::{Offsets, Partition};
 use pipeline::metadata::{CommitMetadata, RulesHash};
-use pipeline::opening::Pipeline;
+use pipeline::opening::{Pipeline, newest_snapshot};
 use pipeline::snapshot::{self, Header};
 use pipeline::store::{ObjectSnapshots, SnapshotStore};
 use serde::Serialize;
@@ -137,29 +136,24 @@ fn refuse_if_committed(offsets: &mut KafkaOffsets, partition: Partition) -> anyh
 }
 
 fn newest(tools: &Tools, partition: Partition) -> anyhow::Result<(Header, Engine)> {
-    let place = tools.pipeline.place(partition);
-    for offset in tools.store.list(&place)? {
-        let bytes = tools.store.read(&place, offset)?;
-        let (header, mut ledger) = match snapshot::decode(&place, offset, &bytes) {
-            Ok(loaded) => loaded,
-            Err(damage) => {
-                say(&format!("snapshot at {} is passed over: {damage}", offset.0));
-                continue;
-            }
-        };
-        let Pipeline { rules, topic, .. } = &tools.pipeline;
-        ensure!(
-            header.rules.partitions == rules.partitions,
-            "the snapshot is of {} partitions, the topics have {}",
-            header.rules.partitions,
-            rules.partitions
-        );
-        ledger.set_rules(*rules);
-        let digest = Digest::from_bits(header.digest);
-        let engine = Engine::resume(partition, topic, *rules, ledger, digest, offset);
-        return Ok((header, engine));
-    }
-    bail!("no usable snapshot below {place}; restore one, or start a new group and new topics")
+    let Tools { store, pipeline, .. } = tools;
+    let place = pipeline.place(partition);
+    let mut skipped = Vec::new();
+    let found = newest_snapshot(store, &place, Offset(u64::MAX), &mut skipped)?;
+    skipped.iter().for_each(|skipped| say(&format!("snapshot is passed over: {skipped}")));
+    let (header, ledger) = found.with_context(|| {
+        format!(
+            "no usable snapshot below {place}; restore one, or start a new group and new topics"
+        )
+    })?;
+    ensure!(
+        header.rules.partitions == pipeline.rules.partitions,
+        "the snapshot is of {} partitions, the topics have {}",
+        header.rules.partitions,
+        pipeline.rules.partitions
+    );
+    let engine = pipeline.engine_from(partition, &header, ledger);
+    Ok((header, engine))
 }
 
 /// Reads what the output topics hold of records from `since` on.

@@ -47,6 +47,13 @@ impl Pipeline {
             partition,
         }
     }
+
+    /// A partition's machine as a snapshot has it, under this pipeline's rules.
+    pub fn engine_from(&self, partition: Partition, header: &Header, mut ledger: Ledger) -> Engine {
+        ledger.set_rules(self.rules);
+        let digest = Digest::from_bits(header.digest);
+        Engine::resume(partition, &self.topic, self.rules, ledger, digest, header.offset)
+    }
 }
 
 /// A partition that can be worked on, after a replay where there is one.
@@ -239,7 +246,12 @@ impl Opener {
         metadata: CommitMetadata,
     ) -> Result<Opened, NotOpened> {
         let mut skipped = Vec::new();
-        let loaded = self.newest_snapshot(partition, committed, &mut skipped)?;
+        let loaded = newest_snapshot(
+            &*self.store,
+            &self.pipeline.place(partition),
+            committed,
+            &mut skipped,
+        )?;
         let start = loaded.as_ref().map_or(Offset(0), |(header, _)| header.offset);
         let recorded = loaded.as_ref().map(|(header, _)| header.rules);
         self.check_rules(partition, committed, start, &metadata, recorded)?;
@@ -274,28 +286,6 @@ impl Opener {
             .into());
         }
         Ok(opened)
-    }
-
-    /// The newest snapshot at or below `committed` that can be read.
-    fn newest_snapshot(
-        &self,
-        partition: Partition,
-        committed: Offset,
-        skipped: &mut Vec<String>,
-    ) -> Result<Option<(Header, Ledger)>, NotOpened> {
-        let place = self.pipeline.place(partition);
-        for offset in self.store.list(&place)? {
-            if offset > committed {
-                skipped.push(format!("{offset:?} lies beyond the commit"));
-                continue;
-            }
-            let bytes = self.store.read(&place, offset)?;
-            match snapshot::decode(&place, offset, &bytes) {
-                Ok(loaded) => return Ok(Some(loaded)),
-                Err(damage) => skipped.push(format!("{}: {damage}", offset.0)),
-            }
-        }
-        Ok(None)
     }
 
     fn check_rules(
@@ -362,14 +352,11 @@ impl Opener {
         &self,
         partition: Partition,
         header: &Header,
-        mut ledger: Ledger,
+        ledger: Ledger,
         committed: Offset,
         skipped: Vec<String>,
     ) -> Opened {
-        let Pipeline { topic, rules, .. } = &self.pipeline;
-        ledger.set_rules(*rules);
-        let digest = Digest::from_bits(header.digest);
-        let engine = Engine::resume(partition, topic, *rules, ledger, digest, header.offset);
+        let engine = self.pipeline.engine_from(partition, header, ledger);
         let view = Arc::new(PartitionView::of(engine.ledger()));
         Opened {
             engine,
@@ -380,6 +367,28 @@ impl Opener {
             skipped,
         }
     }
+}
+
+/// The newest snapshot at or below `at_most` that can be used; what was passed over, and why, is
+/// added to `skipped`.
+pub fn newest_snapshot(
+    store: &dyn SnapshotStore,
+    place: &Place,
+    at_most: Offset,
+    skipped: &mut Vec<String>,
+) -> Result<Option<(Header, Ledger)>, StoreError> {
+    for offset in store.list(place)? {
+        if offset > at_most {
+            skipped.push(format!("{offset:?} lies beyond the commit"));
+            continue;
+        }
+        let bytes = store.read(place, offset)?;
+        match snapshot::decode(place, offset, &bytes) {
+            Ok(loaded) => return Ok(Some(loaded)),
+            Err(damage) => skipped.push(format!("{}: {damage}", offset.0)),
+        }
+    }
+    Ok(None)
 }
 
 fn describe_skipped(skipped: &[String]) -> String {
