@@ -1,10 +1,12 @@
 //! A bare exactly-once pass-through over the log port: the yardstick for everything that is done
 //! with a record in between.
 //!
-//! It creates topics behind a prefix of its own, fills the input, and copies each record to the
-//! settled topic, with its offset in the same transaction, one commit every 50 ms:
+//! It creates topics behind a prefix of its own and copies each record of its input to the settled
+//! topic, with its offset in the same transaction, one commit every 50 ms. The input is a topic that
+//! exists, all of it, or one that it fills itself:
 //!
 //! ```text
+//! cargo run --release -p kafka --example passthrough -- HOST:PORT TOPIC
 //! cargo run --release -p kafka --example passthrough -- HOST:PORT [RECORDS [PARTITIONS]]
 //! ```
 #![expect(clippy::print_stdout, reason = "it prints what it measured")]
@@ -14,9 +16,11 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use kafka::admin::{Timestamps, create_topics};
-use kafka::{KafkaLog, Settings, TopicNames};
+use kafka::{KafkaLog, KafkaOffsets, Settings, TopicNames};
 use ledger::units::{Millis, Offset};
-use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit};
+use pipeline::log::{
+    CommitOutcome, Event, Log, LogError, Offsets as _, Partition, PartitionCommit,
+};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use wire::{Outputs, Record, Topic};
@@ -26,16 +30,27 @@ const RECORD_BYTES: usize = 240;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args().skip(1);
-    let brokers = arguments.next().ok_or("usage: passthrough HOST:PORT [RECORDS [PARTITIONS]]")?;
-    let records: u64 = arguments.next().map_or(Ok(2_000_000), |number| number.parse())?;
-    let partitions: u32 = arguments.next().map_or(Ok(4), |number| number.parse())?;
+    let brokers =
+        arguments.next().ok_or("usage: passthrough HOST:PORT [TOPIC | RECORDS [PARTITIONS]]")?;
+    let input = arguments.next().unwrap_or_else(|| "2000000".to_owned());
 
     let prefix = format!("passthrough{}.", std::process::id());
     let mut settings = Settings::new(&brokers, &format!("{prefix}group"), &prefix);
     settings.topics = TopicNames::with_prefix(&prefix);
-    create_topics(&settings, partitions, 1, Timestamps::Create)?;
-    fill(&settings, records, partitions)?;
-    println!("{records} records of {RECORD_BYTES} bytes wait in {partitions} partitions");
+    let records = match input.parse::<u64>() {
+        Ok(records) => {
+            let partitions = arguments.next().map_or(Ok(4), |number| number.parse())?;
+            create_topics(&settings, partitions, 1, Timestamps::Create)?;
+            fill(&settings, records, partitions)?;
+            records
+        }
+        Err(_) => {
+            let (partitions, records) = size_of(&settings, &input)?;
+            create_topics(&settings, partitions, 1, Timestamps::Create)?;
+            settings.topics.orders = input;
+            records
+        }
+    };
 
     let mut pass = PassThrough::new(settings)?;
     let mut started = None;
@@ -54,6 +69,17 @@ fn main() -> Result<(), Box<dyn Error>> {
         pass.committing.as_secs_f64() * 1_000.0 / f64::from(pass.commits),
     );
     Ok(())
+}
+
+/// Partitions and records of a topic that holds no transactions.
+fn size_of(settings: &Settings, topic: &str) -> Result<(u32, u64), Box<dyn Error>> {
+    let mut settings = settings.clone();
+    topic.clone_into(&mut settings.topics.orders);
+    let mut offsets = KafkaOffsets::new(&settings)?;
+    let partitions = offsets.partition_count()?;
+    let bounds = (0..partitions).map(|partition| offsets.input_bounds(partition));
+    let records = bounds.map(|bounds| bounds.map(|bounds| bounds.next.0 - bounds.oldest.0));
+    Ok((partitions, records.sum::<Result<u64, LogError>>()?))
 }
 
 /// A worker that answers each record with itself.

@@ -22,6 +22,8 @@ use crate::settings::Settings;
 use crate::ticks::Ticks;
 use crate::wake::Wake;
 
+/// Longest wait for a producer's transactions before it is looked at what keeps them waiting.
+const INITIALISE_SLICE: Duration = Duration::from_millis(100);
 /// Longest pause between two attempts to hand a record to a full producer.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
@@ -66,6 +68,26 @@ impl KafkaLog {
             any = true;
         }
         any
+    }
+
+    /// Goes on with initialising a producer's transactions.
+    fn initialise_producer(&mut self, wait: Duration) -> Result<(), LogError> {
+        let producer = match self.next_producer.take() {
+            Some(producer) => producer,
+            None => Producer::new(&self.settings)?,
+        };
+        let initialised = producer.init_transactions(wait);
+        producer.serve();
+        match &initialised {
+            Ok(()) => self.producer = Some(producer),
+            // The broker is still ending what the last producer left open. This client would ask
+            // again half a second later, a new one asks at once.
+            Err(error) if error.is_concurrent() => {}
+            Err(error) if error.retriable => self.next_producer = Some(producer),
+            // The next attempt needs a new client.
+            Err(_) => {}
+        }
+        initialised.map_err(TransactionError::into_log_error)
     }
 
     fn producer(&self) -> Result<&Producer, LogError> {
@@ -130,7 +152,18 @@ impl KafkaLog {
         };
         let producer = self.producer().map_err(|error| unknown(error.to_string()))?;
         if let Some(group) = group {
-            retried(deadline, || producer.send_offsets(&offsets, &group, wait))?;
+            let mut refused = None;
+            let send = || {
+                producer.send_offsets(&offsets, &group, wait).inspect_err(|error| {
+                    refused = error.abortable.then(|| error.to_string());
+                })
+            };
+            if let Err(outcome) = retried(deadline, send) {
+                return Err(match refused {
+                    Some(why) => abort(producer, deadline, why),
+                    None => outcome,
+                });
+            }
         }
         if !producer.flush(deadline) {
             return Err(unknown("outputs are not acknowledged".to_owned()));
@@ -140,6 +173,21 @@ impl KafkaLog {
         }
         retried(deadline, || producer.commit(wait))?;
         producer.suspicion().map_or(Ok(()), |why| Err(CommitOutcome::CommittedSuspect(why)))
+    }
+}
+
+/// Ends a transaction that has failed for the reason given; what became of it.
+fn abort(producer: &Producer, deadline: Instant, why: String) -> CommitOutcome {
+    let aborted = retried(deadline, || {
+        producer.serve();
+        producer.abort()
+    });
+    // The records that were taken back say so.
+    producer.serve();
+    match (aborted, producer.suspicion().or_else(|| producer.failed_delivery())) {
+        (Ok(()), None) => CommitOutcome::Aborted(why),
+        (Ok(()), Some(suspicion)) => CommitOutcome::Unknown(format!("{why}; {suspicion}")),
+        (Err(outcome), _) => outcome,
     }
 }
 
@@ -209,21 +257,15 @@ impl Log for KafkaLog {
 
     fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
         self.producer = None;
-        let producer = match self.next_producer.take() {
-            Some(producer) => producer,
-            None => Producer::new(&self.settings)?,
-        };
-        let initialised =
-            producer.init_transactions(wait).map_err(TransactionError::into_log_error);
-        producer.serve();
-        match initialised {
-            Ok(()) => self.producer = Some(producer),
-            // To be gone on with.
-            Err(LogError::Retry(_)) => self.next_producer = Some(producer),
-            // The next attempt needs a new client.
-            Err(_) => {}
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let initialised = self.initialise_producer(left.min(INITIALISE_SLICE));
+            match initialised {
+                Err(LogError::Retry(_)) if Instant::now() < deadline => {}
+                initialised => return initialised,
+            }
         }
-        initialised
     }
 
     fn begin(&mut self) -> Result<(), LogError> {

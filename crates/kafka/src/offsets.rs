@@ -119,9 +119,12 @@ impl Offsets for KafkaOffsets {
             if oldest > 0 {
                 return Ok(false);
             }
-            let mut records = PartitionReader::start(&self.settings, name, partition, 0)?;
-            if next > 0 && records.next().transpose()?.is_some() {
-                return Ok(false);
+            // A partition that was never written to needs no reader, which takes a connection.
+            if next > 0 {
+                let mut records = PartitionReader::start(&self.settings, name, partition, 0)?;
+                if records.next().transpose()?.is_some() {
+                    return Ok(false);
+                }
             }
         }
         Ok(true)

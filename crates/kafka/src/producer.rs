@@ -38,6 +38,8 @@ const FLUSH_SLICE_MS: c_int = 20;
 /// See the module's documentation.
 pub(crate) struct Producer {
     topics: [NonNull<RDKafkaTopic>; Topic::ALL.len()],
+    /// Name of one of them.
+    settled: String,
     client: Client<Context>,
     /// Outlives the client, whose threads write it through a pointer.
     observed: Arc<Observed>,
@@ -49,12 +51,19 @@ pub(crate) struct TransactionError {
     code: RDKafkaErrorCode,
     /// Whether the same call can be made again.
     pub(crate) retriable: bool,
+    /// Whether the transaction has failed, and nothing but it: an abort ends it.
+    pub(crate) abortable: bool,
     text: String,
 }
 
 impl TransactionError {
     pub(crate) fn fenced(&self) -> bool {
         class(self.code) == Class::Fenced
+    }
+
+    /// Whether an earlier transaction of the same id is still being ended.
+    pub(crate) fn is_concurrent(&self) -> bool {
+        self.code == RDKafkaErrorCode::ConcurrentTransactions
     }
 
     /// As an error of a call other than commit.
@@ -122,19 +131,26 @@ impl Producer {
         )
         .map_err(failed)?;
         let topics = topic_handles(client.native_ptr(), settings)?;
-        Ok(Producer { topics, client, observed })
+        let settled = settings.topics.output(Topic::Settled).to_owned();
+        Ok(Producer { topics, settled, client, observed })
     }
 
     /// Fences every older producer of the same id and decides what it left open. To be called
     /// again, with the same producer, if the error is retriable.
     pub(crate) fn init_transactions(&self, wait: Duration) -> Result<(), TransactionError> {
         let started = Instant::now();
-        // A client that has no connection yet when it looks for its coordinator looks again half a
-        // second later. The cluster's id comes with the first connection.
-        drop(self.client.fetch_cluster_id(wait));
+        self.connect(wait / 2);
         let wait = wait.saturating_sub(started.elapsed());
         // SAFETY: the client is alive.
         unsafe { result(native::rd_kafka_init_transactions(self.ptr(), millis(wait))) }
+    }
+
+    /// A client that has no connection yet when it looks for its coordinator looks again half a
+    /// second later, and the one by which it learned of the brokers does not count. So it is asked
+    /// something first that only a broker can answer which holds partitions.
+    fn connect(&self, wait: Duration) {
+        let topic = &self.settled;
+        drop(self.client.fetch_watermarks(topic, 0, wait));
     }
 
     pub(crate) fn begin(&self) -> Result<(), TransactionError> {
@@ -227,7 +243,8 @@ impl Producer {
                     if message.is_null() {
                         break;
                     }
-                    if (*message).err.is_error() {
+                    let purged = RDKafkaRespErr::RD_KAFKA_RESP_ERR__PURGE_QUEUE;
+                    if (*message).err.is_error() && (*message).err != purged {
                         Observed::note(&self.observed.failed_delivery, || {
                             string(native::rd_kafka_err2str((*message).err))
                         });
@@ -276,6 +293,13 @@ impl Producer {
     pub(crate) fn commit(&self, wait: Duration) -> Result<(), TransactionError> {
         // SAFETY: the client is alive.
         unsafe { result(native::rd_kafka_commit_transaction(self.ptr(), millis(wait))) }
+    }
+
+    /// Ends the transaction as if it had never been. To be called again if the error is retriable,
+    /// after [`Self::serve`]: the records that were not sent yet have to be taken back first.
+    pub(crate) fn abort(&self) -> Result<(), TransactionError> {
+        // SAFETY: the client is alive.
+        unsafe { result(native::rd_kafka_abort_transaction(self.ptr(), FLUSH_SLICE_MS)) }
     }
 
     /// The request of a transaction that was lost on its way, if one was.
@@ -443,6 +467,7 @@ unsafe fn result(error: *mut native::rd_kafka_error_t) -> Result<(), Transaction
         let taken = TransactionError {
             code: native::rd_kafka_error_code(error).into(),
             retriable: native::rd_kafka_error_is_retriable(error) != 0,
+            abortable: native::rd_kafka_error_txn_requires_abort(error) != 0,
             text: string(native::rd_kafka_error_string(error)),
         };
         native::rd_kafka_error_destroy(error);

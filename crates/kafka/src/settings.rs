@@ -156,6 +156,10 @@ const RESERVED: [&str; 23] = [
 /// Largest message that a producer sends: an output of 1,000,000 bytes and its headers.
 pub(crate) const MESSAGE_BYTES_MAX: u32 = 1_048_576;
 
+/// Longest time between two heartbeats. The answer to a heartbeat is how a member learns that the
+/// group is rebalancing, so until then others wait for their partitions.
+const HEARTBEAT_MS_MAX: u32 = 300;
+
 impl Settings {
     /// Settings for this cluster and group, all else at its default.
     pub fn new(brokers: &str, group: &str, transactional_id: &str) -> Settings {
@@ -193,7 +197,7 @@ impl Settings {
 
     /// The group member: it is told what it owns and never fetches.
     pub(crate) fn member(&self) -> ClientConfig {
-        let heartbeat_interval = (self.session_timeout_ms / 5).to_string();
+        let heartbeat_interval = (self.session_timeout_ms / 5).min(HEARTBEAT_MS_MAX).to_string();
         let mut config = self.consumer(&[
             ("heartbeat.interval.ms", &heartbeat_interval),
             ("fetch.message.max.bytes", "1024"),
@@ -338,7 +342,9 @@ impl Settings {
             config.set(property, value);
         }
         set(&mut config, &[("bootstrap.servers", &self.brokers), ("client.id", &self.client_id)]);
-        config.set_log_level(RDKafkaLogLevel::Info);
+        // Who asks for librdkafka's debug contexts wants to read what they say.
+        let debugged = config.get("debug").is_some();
+        config.set_log_level(if debugged { RDKafkaLogLevel::Debug } else { RDKafkaLogLevel::Info });
         config
     }
 }

@@ -18,7 +18,7 @@ use crate::digest::Digest;
 use crate::log::Partition;
 
 /// Records that are decoded ahead, so that the state machine's waits for memory overlap.
-const AHEAD: usize = 32;
+pub const AHEAD: usize = 32;
 
 /// See the module's documentation.
 pub struct Engine {

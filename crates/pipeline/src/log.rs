@@ -75,6 +75,9 @@ pub enum CommitOutcome {
     /// It is committed, but a request timed out or a connection was lost since `begin`: one of its
     /// requests may still arrive and decide the next transaction, so the producer must be replaced.
     CommittedSuspect(String),
+    /// It is aborted, and no request of it can still be under way: the same producer can begin
+    /// again. So it goes when the group is in a new generation by the time the offsets arrive.
+    Aborted(String),
     /// It may be committed or not: replace the producer, then read the committed offsets.
     Unknown(String),
     /// A newer producer with the same id exists, so this one can commit nothing any more.
@@ -139,7 +142,7 @@ pub trait Log {
     fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError>;
 
     /// Waits for every output to be acknowledged and ends the transaction together with the
-    /// offsets.
+    /// offsets; aborts it if the group turns them down.
     fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome;
 
     /// Appends a `tick` to a partition of the input, outside transactions. It does not wait; a

@@ -97,7 +97,7 @@ pub struct PartitionStatus {
 struct Figures {
     records: Counter,
     outputs: [Counter; 4],
-    commits: [Counter; 4],
+    commits: [Counter; 5],
     commit_seconds: Histogram,
     snapshots: [Counter; 2],
     snapshot_bytes: Gauge,
@@ -264,6 +264,7 @@ impl Shared {
             CommitOutcome::CommittedSuspect(_) => 1,
             CommitOutcome::Unknown(_) => 2,
             CommitOutcome::Fenced(_) => 3,
+            CommitOutcome::Aborted(_) => 4,
         };
         self.figures.commits[outcome].increment(1);
         self.figures.commit_seconds.record(took);
@@ -335,7 +336,7 @@ impl Figures {
         Figures {
             records: counter!("floodgate_records_total", "worker" => worker.clone()),
             outputs: Topic::ALL.map(|topic| outputs(topic.default_name())),
-            commits: ["committed", "suspect", "unknown", "fenced"].map(commits),
+            commits: ["committed", "suspect", "unknown", "fenced", "aborted"].map(commits),
             commit_seconds: histogram!("floodgate_commit_seconds", "worker" => worker.clone()),
             snapshots: ["published", "failed"].map(snapshots),
             snapshot_bytes: gauge!("floodgate_snapshot_bytes", "worker" => worker.clone()),

@@ -24,6 +24,7 @@ pub(crate) struct Transaction {
     pub(crate) begun: bool,
     bases: BTreeMap<Partition, Option<Offset>>,
     disowned: bool,
+    aborts: u32,
     started_at: Duration,
 }
 
@@ -107,11 +108,19 @@ impl Transaction {
         self.begun = false;
         self.bases.clear();
         self.disowned = false;
+        self.aborts = 0;
     }
 
     /// The log's transaction is gone, the outputs are kept to be produced again.
     pub(crate) fn rewind(&mut self) {
         self.produced = 0;
         self.begun = false;
+    }
+
+    /// The same for one that the log has aborted; how often that happened to these outputs.
+    pub(crate) fn rewind_after_abort(&mut self) -> u32 {
+        self.rewind();
+        self.aborts += 1;
+        self.aborts
     }
 }

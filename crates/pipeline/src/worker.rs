@@ -32,6 +32,8 @@ const PRODUCER_WAIT: Duration = Duration::from_millis(500);
 /// The same before the group is joined, when only a stop has to be noticed: a cluster that has
 /// just started takes a second or two to find its transaction coordinator.
 const FIRST_PRODUCER_WAIT: Duration = Duration::from_secs(3);
+/// Most aborts of one transaction that are answered by producing it again.
+const ABORTS_MAX: u32 = 3;
 /// Pause before a partition that could not be opened in passing is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Being fenced this often within [`FENCED_WITHIN`] means that somebody else uses our name.
@@ -400,7 +402,22 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 self.unsettle(&why);
                 Ok(())
             }
+            CommitOutcome::Aborted(why) => {
+                self.on_aborted(&why);
+                Ok(())
+            }
             CommitOutcome::Fenced(why) => self.on_fenced(&why),
+        }
+    }
+
+    /// Nothing of the transaction counts, and nothing of it is under way: its outputs are produced
+    /// again in the next turn, after the group was heard. Whom the group turns down time after time
+    /// gets a new producer and asks, as after everything else that is not understood.
+    fn on_aborted(&mut self, why: &str) {
+        if self.transaction.rewind_after_abort() > ABORTS_MAX {
+            self.unsettle(why);
+        } else {
+            tracing::info!("transaction aborted, its outputs are produced again: {why}");
         }
     }
 

@@ -51,6 +51,9 @@ pub enum Call<'a> {
     SendOffsets,
     /// The second half of [`crate::log::Log::commit`] (EndTxn): the transaction is decided.
     EndTransaction,
+    /// In the place of the second half when the group turned the offsets down (EndTxn, too): the
+    /// transaction is aborted.
+    AbortTransaction,
     /// [`crate::log::Log::append_tick`]
     AppendTick(Partition),
     /// [`crate::log::Offsets::committed`]
@@ -78,12 +81,12 @@ pub enum Verdict {
     ApplyThenFail(LogError),
     /// The request is under way for longer than the caller waits: the caller gets the error, and
     /// the request arrives when [`super::EmbeddedBroker::deliver_late`] lets it. For
-    /// `InitProducer`, `SendOffsets` and `EndTransaction`; other calls fail as by `FailBefore`.
+    /// `InitProducer`, `SendOffsets` and the two ends; other calls fail as by `FailBefore`.
     ApplyLate(LogError),
     /// The client's first request is stuck on a lost connection, its repetition succeeds: the call
     /// takes effect, and its double arrives when [`super::EmbeddedBroker::deliver_late`] lets it.
     /// For `InitProducer`, and for `SendOffsets` and `EndTransaction`, where the transaction's commit
-    /// is then `CommittedSuspect` with this text. Of `Produce` the partition drops the double by its
+    /// is then `CommittedSuspect` with this text, and `AbortTransaction`, where it is `Unknown`. Of `Produce` the partition drops the double by its
     /// sequence numbers, so that only the suspicion is left. Other calls pass.
     ApplyTwice(String),
 }

@@ -19,8 +19,8 @@ pub(super) enum LateRequest {
     InitProducer(String),
     /// Joins whatever transaction of its epoch is open by then.
     SendOffsets(Sender, OffsetsToSend),
-    /// Commits whatever transaction of its epoch is open by then.
-    Commit(Sender),
+    /// Decides whatever transaction of its epoch is open by then.
+    End(Sender, Decision),
 }
 
 impl EmbeddedBroker {
@@ -45,8 +45,8 @@ impl EmbeddedBroker {
             Some(LateRequest::SendOffsets(sender, offsets)) => {
                 locked(&sender.id).add_late_offsets(sender.epoch, &offsets).is_ok()
             }
-            Some(LateRequest::Commit(sender)) => {
-                matches!(sender.end(Decision::Commit, self), Ok(Ended::Decided))
+            Some(LateRequest::End(sender, decision)) => {
+                matches!(sender.end(decision, self), Ok(Ended::Decided))
             }
         }
     }

@@ -257,7 +257,7 @@ impl EmbeddedLog {
         if let Some(commit) = commits.iter().find(|commit| !self.owned.contains(&commit.partition))
         {
             let why = format!("partition {} is not this worker's", commit.partition);
-            return Err(LogError::Transaction(why));
+            return Err(LogError::Retry(why));
         }
         let (group, member) = (Arc::clone(&self.group), self.id);
         let offsets = OffsetsToSend { group, member, commits: commits.to_vec() };
@@ -268,23 +268,40 @@ impl EmbeddedLog {
         )
     }
 
-    fn end_transaction(&mut self) -> Result<(), LogError> {
+    fn end_transaction(&mut self, decision: Decision) -> Result<(), LogError> {
+        let call = match decision {
+            Decision::Commit => Call::EndTransaction,
+            Decision::Abort => Call::AbortTransaction,
+        };
         self.send(
-            Call::EndTransaction,
-            |producer| producer.end(Decision::Commit),
-            |producer| LateRequest::Commit(producer.sender()),
+            call,
+            |producer| producer.end(decision),
+            |producer| LateRequest::End(producer.sender(), decision),
         )
     }
 
-    /// The commit's requests in their order; what was suspicious, if it is committed.
-    fn try_commit(&mut self, commits: &[PartitionCommit]) -> Result<Option<String>, LogError> {
+    /// The commit's requests in their order.
+    fn try_commit(&mut self, commits: &[PartitionCommit]) -> Result<CommitOutcome, LogError> {
         if !commits.is_empty() {
-            self.send_offsets(commits)?;
+            match self.send_offsets(commits) {
+                Err(LogError::Transaction(why)) => return self.abort(why),
+                sent => sent?,
+            }
         }
         if !self.producer()?.is_unknown_to_broker()? {
-            self.end_transaction()?;
+            self.end_transaction(Decision::Commit)?;
         }
-        Ok(self.producer()?.forget_transaction())
+        let suspicion = self.producer()?.forget_transaction();
+        Ok(suspicion.map_or(CommitOutcome::Committed, CommitOutcome::CommittedSuspect))
+    }
+
+    /// The group has turned the offsets down, so nothing of the transaction may count.
+    fn abort(&mut self, why: String) -> Result<CommitOutcome, LogError> {
+        self.end_transaction(Decision::Abort)?;
+        match self.producer()?.forget_transaction() {
+            None => Ok(CommitOutcome::Aborted(why)),
+            Some(suspicion) => Err(LogError::Transaction(suspicion)),
+        }
     }
 }
 
@@ -418,11 +435,10 @@ impl Log for EmbeddedLog {
         self.keep_producer_after(produced)
     }
 
-    /// Whatever goes wrong, the producer is of no more use: the port knows no abort.
+    /// Whatever goes wrong, the producer is of no more use.
     fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
         match self.try_commit(commits) {
-            Ok(None) => CommitOutcome::Committed,
-            Ok(Some(why)) => CommitOutcome::CommittedSuspect(why),
+            Ok(outcome) => outcome,
             Err(error) => {
                 self.producer = None;
                 match error {

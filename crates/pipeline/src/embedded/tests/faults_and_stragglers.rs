@@ -113,7 +113,7 @@ fn a_commit_that_arrives_before_the_replacement_counts() {
 }
 
 #[test]
-fn a_commit_fails_whole_when_its_offsets_are_lost() {
+fn a_transaction_whose_offsets_are_turned_down_is_aborted_and_its_producer_goes_on() {
     for verdict in [
         Verdict::FailBefore(transaction("illegal generation")),
         Verdict::ApplyThenFail(transaction("illegal generation")),
@@ -122,11 +122,38 @@ fn a_commit_fails_whole_when_its_offsets_are_lost() {
         let broker = script.broker();
         let mut log = reader_of(&broker);
         script.expect("SendOffsets", verdict);
-        let unknown = CommitOutcome::Unknown("illegal generation".to_owned());
-        assert_eq!(transact(&mut log, &["a"], up_to(0, 1)), unknown);
-        log.replace_producer(Duration::ZERO).unwrap();
+        let aborted = CommitOutcome::Aborted("illegal generation".to_owned());
+        assert_eq!(transact(&mut log, &["a"], up_to(0, 1)), aborted);
         assert_eq!(committed(&broker, 0), Ok(None));
         assert_eq!(shown(&broker, 0), [""; 0]);
+        assert_eq!(transact(&mut log, &["b"], up_to(0, 2)), CommitOutcome::Committed);
+        assert_eq!(committed(&broker, 0), Ok(Some(Offset(2))));
+        assert_eq!(shown(&broker, 0), ["b"]);
+    }
+}
+
+#[test]
+fn an_abort_that_may_still_be_under_way_is_an_unknown_outcome() {
+    for verdict in [
+        Verdict::FailBefore(retry("timed out")),
+        Verdict::ApplyThenFail(retry("timed out")),
+        Verdict::ApplyLate(retry("timed out")),
+        Verdict::ApplyTwice("timed out".to_owned()),
+    ] {
+        let script = Script::default();
+        let broker = script.broker();
+        let mut log = reader_of(&broker);
+        script.expect("SendOffsets", Verdict::FailBefore(transaction("illegal generation")));
+        script.expect("AbortTransaction", verdict);
+        let unknown = CommitOutcome::Unknown("timed out".to_owned());
+        assert_eq!(transact(&mut log, &["a"], up_to(0, 1)), unknown);
+        assert!(matches!(log.begin(), Err(LogError::Transaction(_))), "not without replacing");
+        log.replace_producer(Duration::ZERO).unwrap();
+        assert_eq!(transact(&mut log, &["b"], up_to(0, 2)), CommitOutcome::Committed);
+        for _ in 0..broker.late_requests() {
+            assert!(!broker.deliver_late(0));
+        }
+        assert_eq!(shown(&broker, 0), ["b"]);
     }
 }
 
@@ -327,8 +354,7 @@ fn a_session_that_expires_in_the_middle_of_a_commit_commits_nothing() {
     let broker = EmbeddedBroker::with_faults(Settings::default(), faults);
     handle.set(Arc::clone(&broker)).unwrap();
     let mut log = reader_of(&broker);
-    assert!(matches!(transact(&mut log, &["a"], up_to(0, 1)), CommitOutcome::Unknown(_)));
-    log.replace_producer(Duration::ZERO).unwrap();
+    assert!(matches!(transact(&mut log, &["a"], up_to(0, 1)), CommitOutcome::Aborted(_)));
     assert_eq!(committed(&broker, 0), Ok(None));
     assert_eq!(poll(&mut log), [Told::Lost(vec![0]), Told::Assigned(vec![0])]);
 }

@@ -71,9 +71,9 @@ fn a_member_that_was_taken_for_dead_commits_nothing() {
     log.produce(&settled(0, &["late"]), 0).unwrap();
     broker.expire_session(log.id());
     let why = "the member is not in the group's present generation".to_owned();
-    assert_eq!(log.commit(&[up_to(0, 9)]), CommitOutcome::Unknown(why));
-    log.replace_producer(Duration::ZERO).unwrap();
+    assert_eq!(log.commit(&[up_to(0, 9)]), CommitOutcome::Aborted(why));
     assert_eq!(committed(&broker, 0), Ok(None));
+    assert_eq!(shown(&broker, 0), [""; 0]);
 
     append(&broker, 0, &["a"]);
     assert_eq!(poll(&mut log), [Told::Lost(vec![0]), Told::Assigned(vec![0])]);
