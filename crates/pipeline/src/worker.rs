@@ -598,11 +598,12 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             state_version: ledger::STATE_VERSION,
         };
         let state = working.engine.freeze();
+        let previous = working.snapshot.newest;
         working.snapshot.under_way = Some(offset);
         working.snapshot.taken_at = now;
         working.snapshot.records_since = 0;
         working.snapshot.work_since = Duration::ZERO;
-        self.background.submit(Job::Publish(Publication { place, header, state, slot }));
+        self.background.submit(Job::Publish(Publication { place, header, state, previous, slot }));
     }
 
     fn begin_drain(&mut self, partition: Partition) -> Result<(), WorkerError> {
