@@ -343,3 +343,42 @@ fn a_refused_partition_goes_to_no_other_worker() {
     world.stop(hand);
     assert_eq!(world.broker.owners(GROUP), [None, None], "a stop gives it back");
 }
+
+// Input that goes while it is being worked on.
+
+/// A worker with both partitions in an open transaction; then the input of partition 0 is deleted
+/// beyond what was read.
+fn cut_off_in_a_transaction(world: &mut World, hand: &mut Hand) {
+    world.publish();
+    world.turns(hand, 20);
+    world.publish();
+    let (next, outputs) = (world.end(0), world.outputs(0));
+    world.until_in_transaction(hand);
+    assert_eq!(world.outputs(0), outputs, "it is not committed yet");
+    world.publish();
+    assert!(world.end(0) > next);
+    world.broker.trim(pipeline::embedded::Topic::Input, 0, world.end(0));
+}
+
+#[test]
+fn a_partition_refused_in_the_middle_of_a_transaction_writes_nothing_without_its_offset() {
+    let mut world = World::new(2);
+    world.settings.commit_interval = Duration::from_millis(200);
+    let mut hand = world.hire(NAME);
+    cut_off_in_a_transaction(&mut world, &mut hand);
+    let (outputs, committed) = (world.outputs(0), world.committed(0));
+    world.settle(&mut hand);
+    let (phase, reason) = hand.phase(0);
+    assert_eq!(phase, "refused");
+    assert!(reason.contains("the input begins at"), "{reason}");
+    assert_eq!((world.outputs(0), world.committed(0)), (outputs, committed));
+    // The other partition of the transaction goes on.
+    world.publish_in(1);
+    world.settle(&mut hand);
+    assert_eq!((hand.phase(0).0, hand.phase(1).0), ("refused", "live"));
+    let openings = hand.openings();
+    let of = |partition| openings.iter().filter(|it| it.partition == partition).count();
+    assert_eq!((of(0), of(1)), (1, 2), "what is refused is not opened again: {openings:?}");
+    world.stop(hand);
+    world.assert_partition_settled(1, "beside the refused one");
+}

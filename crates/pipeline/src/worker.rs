@@ -387,7 +387,14 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     fn commit(&mut self) -> Result<(), WorkerError> {
-        let commits = self.commits();
+        let commits = match self.commits() {
+            Ok(commits) => commits,
+            Err(partition) => {
+                self.transaction.disown(partition);
+                self.unsettle(&format!("partition {partition} is not worked on any more"));
+                return Ok(());
+            }
+        };
         let began = self.clock.now();
         let outcome = self.log.commit(&commits);
         self.shared.count_commit(&outcome, self.clock.now().saturating_sub(began));
@@ -404,18 +411,19 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         }
     }
 
-    fn commits(&self) -> Vec<PartitionCommit> {
-        let touched = self.transaction.partitions().into_iter();
-        touched
-            .filter_map(|partition| {
-                let working = self.partitions.get(&partition)?.working()?;
-                Some(PartitionCommit {
-                    partition,
-                    offset: working.engine.next(),
-                    metadata: working.metadata(self.rules).to_string(),
-                })
+    /// The offsets of every partition in the transaction, or one whose offset nobody knows any more:
+    /// its outputs must not be committed, since they would be without their input's offset.
+    fn commits(&self) -> Result<Vec<PartitionCommit>, Partition> {
+        let commit_of = |partition| {
+            let working = self.partitions.get(&partition).and_then(Owned::working);
+            let working = working.ok_or(partition)?;
+            Ok(PartitionCommit {
+                partition,
+                offset: working.engine.next(),
+                metadata: working.metadata(self.rules).to_string(),
             })
-            .collect()
+        };
+        self.transaction.partitions().into_iter().map(commit_of).collect()
     }
 
     fn on_committed(&mut self) {
@@ -504,7 +512,9 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     fn reopen_touched(&mut self) {
         for partition in self.transaction.partitions() {
             let attempt = self.next_attempt();
-            if let Some(owned) = self.partitions.get_mut(&partition) {
+            if let Some(owned) = self.partitions.get_mut(&partition)
+                && !owned.is_refused()
+            {
                 tracing::warn!(partition, "opening again from its snapshot");
                 owned.phase = Phase::Opening { attempt };
                 self.background.submit(Job::Open(partition, attempt));
