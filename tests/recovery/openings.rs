@@ -382,3 +382,25 @@ fn a_partition_refused_in_the_middle_of_a_transaction_writes_nothing_without_its
     world.stop(hand);
     world.assert_partition_settled(1, "beside the refused one");
 }
+
+#[test]
+fn a_partition_that_is_opened_again_while_it_drains_publishes_no_state_of_a_replay() {
+    let mut world = World::new(2);
+    world.settings.commit_interval = Duration::from_millis(200);
+    world.settings.snapshot_interval = Duration::from_secs(3_600);
+    let mut first = world.hire(NAME);
+    cut_off_in_a_transaction(&mut world, &mut first);
+    let mut second = world.hire("settle-1");
+    world.turns(&mut second, 1);
+    // In one poll partition 1 is asked back and partition 0 is found cut off, so that the
+    // transaction is given up in the middle of the drain.
+    for _ in 0..100 {
+        world.turns(&mut first, 1);
+        world.turns(&mut second, 1);
+        assert_eq!(world.snapshots(1), [], "a state from before the replay");
+    }
+    assert_eq!(world.broker.owners(GROUP)[1], Some(second.member));
+    world.stop(second);
+    world.stop(first);
+    world.assert_partition_settled(1, "beside the refused one");
+}

@@ -585,7 +585,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             .iter()
             .filter(|(partition, _)| !transaction.touches(**partition))
             .filter_map(|(partition, owned)| Some((*partition, owned.working()?)))
-            .filter(|(_, working)| working.replay.is_none())
+            .filter(|(_, working)| working.publishable().is_some())
             .filter(|(_, working)| working.snapshot_is_due(settings, now))
             .max_by_key(|(_, working)| working.snapshot.records_since);
         let Some((partition, _)) = due else { return };
@@ -600,7 +600,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         let Some(working) = self.partitions.get_mut(&partition).and_then(Owned::working_mut) else {
             return;
         };
-        let offset = working.engine.next();
+        let Some(offset) = working.publishable() else { return };
         let header = Header {
             offset,
             rules: self.pipeline.rules,
@@ -675,15 +675,12 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         if !owned.is_draining_into_commit() || touched || self.producing != Producing::Ready {
             return;
         }
-        let Some(working) = owned.working() else {
-            owned.drain.iter_mut().for_each(|drain| drain.step = DrainStep::Over);
-            return;
-        };
-        let offset = working.engine.next();
-        let needless = working.snapshot.newest == Some(offset) || working.committed.is_none();
-        let step = if needless { DrainStep::Over } else { DrainStep::Publishing(offset) };
+        let unpublished = owned.working().and_then(|working| {
+            working.publishable().filter(|offset| working.snapshot.newest != Some(*offset))
+        });
+        let step = unpublished.map_or(DrainStep::Over, DrainStep::Publishing);
         owned.drain.iter_mut().for_each(|drain| drain.step = step);
-        if !needless {
+        if unpublished.is_some() {
             self.publish(partition, None);
         }
     }
