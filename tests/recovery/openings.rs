@@ -344,6 +344,43 @@ fn a_refused_partition_goes_to_no_other_worker() {
     assert_eq!(world.broker.owners(GROUP), [None, None], "a stop gives it back");
 }
 
+#[test]
+fn a_refused_partition_that_is_taken_away_vanishes_from_status_and_readiness() {
+    for expelled in [false, true] {
+        let mut world = killed();
+        // The one that moves when another worker comes.
+        world.broker.forget_offsets(GROUP, 1);
+        let mut first = world.hire(NAME);
+        world.publish();
+        world.settle(&mut first);
+        assert_eq!(first.phase(1).0, "refused");
+        assert!(!first.shared.status().is_ready());
+        let mut second = world.hire("settle-1");
+        for turn in 0..100 {
+            world.turns(&mut first, 1);
+            world.turns(&mut second, 1);
+            if expelled && turn == 0 {
+                world.broker.expire_session(first.member);
+            }
+        }
+        let shown = |hand: &Hand| -> Vec<(u32, &str)> {
+            let partitions = hand.shared.status().partitions;
+            partitions.iter().map(|shown| (shown.partition, shown.phase)).collect()
+        };
+        let mut both = [shown(&first), shown(&second)].concat();
+        both.sort_unstable();
+        assert_eq!(both, [(0, "live"), (1, "refused")], "one of them has each");
+        let ready = [&first, &second].map(|hand| hand.shared.status().is_ready());
+        assert_eq!(ready.iter().filter(|ready| **ready).count(), 1, "expelled: {expelled}");
+        // Who gets it back refuses it again.
+        world.stop(second);
+        world.settle(&mut first);
+        assert_eq!(shown(&first), [(0, "live"), (1, "refused")]);
+        world.stop(first);
+        world.assert_partition_settled(0, "beside the refused one");
+    }
+}
+
 // Input that goes while it is being worked on.
 
 /// A worker with both partitions in an open transaction; then the input of partition 0 is deleted

@@ -171,8 +171,7 @@ impl Member {
             let partitions = match rebalance.kind {
                 // The remainder of a rebalance in which the group expelled this worker.
                 Kind::Assigned if !self.identity.as_ref().is_some_and(Identity::is_member) => {
-                    self.ownership.assign(&rebalance.partitions);
-                    self.ownership.release(&rebalance.partitions);
+                    self.ownership.turn_away(&rebalance.partitions);
                     Vec::new()
                 }
                 Kind::Assigned => self.ownership.assign(&rebalance.partitions),
@@ -180,6 +179,10 @@ impl Member {
                 Kind::Lost => self.ownership.lose(&rebalance.partitions),
             };
             self.tell(rebalance.kind, partitions);
+            if rebalance.kind == Kind::Revoked {
+                let refused = self.ownership.take_refused(&rebalance.partitions);
+                self.tell(Kind::Lost, refused);
+            }
         }
     }
 

@@ -318,7 +318,11 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     fn lose(&mut self, partition: Partition) {
-        tracing::warn!(partition, "lost to the group");
+        if self.partitions.get(&partition).is_some_and(Owned::is_refused) {
+            tracing::info!(partition, "the group took the refused partition away");
+        } else {
+            tracing::warn!(partition, "lost to the group");
+        }
         self.forget(partition);
         if self.transaction.touches(partition) && self.producing == Producing::Ready {
             self.unsettle(&format!("partition {partition} was lost"));
