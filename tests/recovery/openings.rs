@@ -9,7 +9,7 @@ use pipeline::adoption::{Adoption, TOPICS, Written};
 use pipeline::digest::Digest;
 use pipeline::engine::Engine;
 use pipeline::log::{Log as _, PartitionCommit};
-use pipeline::metadata::{CommitMetadata, RulesHash};
+use pipeline::metadata::{CommitMetadata, RulesHash, rules_text};
 use pipeline::opening::{NotOpened, Refusal};
 use pipeline::snapshot;
 use pipeline::store::SnapshotStore as _;
@@ -231,6 +231,43 @@ fn records_decided_under_other_rules_are_not_replayed_under_these() {
     assert!(recorded.contains("hold_ttl_ms=2000"), "{recorded}");
     assert!(configured.contains("hold_ttl_ms=1234"), "{configured}");
     assert_eq!((world.outputs(0), world.committed(0)), (outputs, committed));
+}
+
+/// How a worker fails under these rules, after one of the world's own, whose snapshots are gone.
+fn failure_without_snapshots(rules: impl FnOnce(Rules) -> Rules) -> WorkerError {
+    let mut world = killed();
+    for partition in 0..2 {
+        for offset in world.snapshots(partition) {
+            world.store.delete(&world.place(partition), offset).unwrap();
+        }
+    }
+    world.rules = rules(world.rules);
+    failure(&world)
+}
+
+#[test]
+fn a_refusal_of_other_rules_says_without_a_snapshot_what_can_be_known_of_them() {
+    // One setting was changed from its default: that can be found out.
+    let error = failure_without_snapshots(|rules| Rules { skew_ms: 1, ..rules });
+    let WorkerError::Configuration(Refusal::RulesDiffer { recorded, .. }) = &error else {
+        panic!("{error}");
+    };
+    let recorded_rules = World::new(2).rules;
+    assert_eq!(*recorded, rules_text(&recorded_rules));
+    // Nobody knows what this one was before.
+    let changed = Rules { hold_ttl_ms: 1_234, ..recorded_rules };
+    let text = failure_without_snapshots(|_| changed).to_string();
+    let hashes = [&recorded_rules, &changed].map(|rules| RulesHash::of(rules).to_string());
+    assert!(hashes.iter().all(|hash| text.contains(hash)), "{text}");
+    assert!(text.contains("joining the group"), "it says where to look: {text}");
+    assert!(text.contains("hold_ttl_ms=1234"), "{text}");
+    // Another partition count is called by its name.
+    let error = failure_without_snapshots(|rules| Rules { partitions: 4, ..rules });
+    let is_it = matches!(
+        error,
+        WorkerError::Configuration(Refusal::PartitionCount { recorded: 2, actual: 4, .. })
+    );
+    assert!(is_it, "{error}");
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kafka::{KafkaOffsets, Settings, admin};
+use pipeline::metadata::{RulesHash, rules_text};
 use pipeline::opening::Pipeline;
 use pipeline::stock_view::StockViews;
 use pipeline::store::ObjectSnapshots;
@@ -61,6 +62,8 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
         partitions = cluster.partitions,
         instance,
         ticks,
+        rules = rules_text(&rules),
+        rules_hash = %RulesHash::of(&rules),
         "joining the group"
     );
     let plan = Plan {
