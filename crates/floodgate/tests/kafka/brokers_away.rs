@@ -8,6 +8,25 @@ use crate::stage::{Stage, Stamps};
 const NOWHERE: &str = "127.0.0.1:1";
 
 #[test]
+fn a_settle_without_a_cluster_asks_in_short_questions_and_can_be_stopped_between_them() {
+    let mut command = floodgate();
+    command.args(["settle", "--brokers", NOWHERE, "--listen", ""]);
+    command.env("FLOODGATE__LOG__LEVEL", "info,floodgate=debug");
+    command.env("FLOODGATE__LOG__FORMAT", "json");
+    let directory = tempfile::tempdir().unwrap();
+    command.arg("--snapshots").arg(directory.path());
+    let mut settle = Process::spawn(command);
+    // In questions of ten seconds it would take longer than anything is waited for.
+    settle.await_some("many questions", |settle| {
+        (settle.logged("still trying").len() >= 10).then_some(())
+    });
+    let complaints = settle.logged("trying again").len();
+    assert!((1..=4).contains(&complaints), "{complaints} complaints\n{}", settle.stderr());
+    let ended = settle.stop();
+    assert_eq!(ended.stdout, "", "{ended:#?}");
+}
+
+#[test]
 fn a_tool_says_on_standard_error_what_its_client_has_to_complain_of() {
     let tools = [
         &["audit", "--format", "json"][..],
