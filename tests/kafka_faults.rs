@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use e2e::{KafkaServer, Options};
-use kafka::admin::{Finding, Timestamps, check_topics};
+use kafka::admin::{Finding, Timestamps, check_topics, create_topics};
 use kafka::reader::PartitionReader;
 use kafka::{KafkaLog, KafkaOffsets};
 use ledger::units::Offset;
@@ -219,20 +219,44 @@ fn created_topics_pass_the_check_and_others_do_not() {
 }
 
 #[test]
+fn a_topic_that_is_created_late_is_waited_for() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let mut settings = harness.settings("early");
+    settings.topics.orders = format!("{}.late", settings.topics.orders);
+    let mut worker = Worker::on(KafkaLog::new(settings.clone()).unwrap());
+    worker.log.join().unwrap();
+    let started = Instant::now();
+    let missed = loop {
+        assert!(started.elapsed() < NEVER, "nobody misses the topic");
+        match worker.log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+            Ok(_) => {}
+            Err(LogError::Retry(missed)) => break missed,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(missed.contains("floodgate topics create"), "{missed}");
+    create_topics(&settings, 2, 1, Timestamps::Create).unwrap();
+    worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
+}
+
+#[test]
 fn a_missing_topic_and_a_bad_property_are_fatal() {
     let Some(harness) = KafkaHarness::new() else { return };
     let mut settings = harness.settings("missing");
     settings.topics.orders = "no.such.topic".to_owned();
+    settings.missing_topic_ms = 1_000;
     let mut log = KafkaLog::new(settings).unwrap();
     log.join().unwrap();
     let started = Instant::now();
     let error = loop {
         assert!(started.elapsed() < NEVER, "nobody misses the topic");
-        if let Err(error) = log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
-            break error;
+        match log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+            Ok(_) | Err(LogError::Retry(_)) => {}
+            Err(error) => break error,
         }
     };
     assert!(matches!(error, LogError::Fatal(_)), "{error:?}");
+    assert!(error.to_string().contains("floodgate topics create"), "{error}");
 
     let mut settings = harness.settings("bad");
     settings.common.insert("sasl.password.typo".to_owned(), "hunter2".to_owned());

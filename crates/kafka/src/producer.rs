@@ -63,8 +63,8 @@ impl TransactionError {
         match class(self.code) {
             Class::Fenced => LogError::Fenced(message),
             Class::Lasting => LogError::Fatal(message),
-            Class::Passing if self.retriable => LogError::Retry(message),
-            Class::Passing => LogError::Transaction(message),
+            Class::Passing | Class::Missing if self.retriable => LogError::Retry(message),
+            Class::Passing | Class::Missing => LogError::Transaction(message),
         }
     }
 }

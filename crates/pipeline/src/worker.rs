@@ -277,6 +277,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 }
                 let until = replay.map(|replay| replay.until.0);
                 tracing::info!(partition, start = start.0, replay_until = until, "opened");
+                self.shared.no_trouble();
                 self.shared.views().insert(partition, Arc::clone(&opened.view));
                 owned.phase = Phase::Working(Box::new(Working::new(*opened, now)));
                 Ok(())
