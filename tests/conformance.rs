@@ -313,6 +313,7 @@ macro_rules! for_each_conformance_test {
             a_revoked_partition_works_on_until_it_is_released
             who_leaves_is_asked_for_everything_and_the_other_gets_it
             a_refused_partition_is_not_read_and_not_given_to_others
+            a_refused_partition_that_the_group_takes_away_is_told_as_lost
             ticks_arrive
             bounds_and_emptiness_count_open_transactions
         }
@@ -694,6 +695,21 @@ pub(crate) fn a_refused_partition_is_not_read_and_not_given_to_others(harness: &
     assert_eq!(worker.revoked(), [0; 0]);
     worker.log.begin().unwrap();
     assert_eq!(worker.log.commit(&[commit_of(1, 20, "")]), CommitOutcome::Committed);
+}
+
+pub(crate) fn a_refused_partition_that_the_group_takes_away_is_told_as_lost(
+    harness: &impl Harness,
+) {
+    let mut first = Worker::owning(harness, 2);
+    first.log.release(&[0, 1]).unwrap();
+    let mut second = Worker::new(harness, "second");
+    second.log.join().unwrap();
+    until_both(&mut first, &mut second, "one partition for each", |first, second| {
+        first.assigned().len() == 1 && second.assigned().len() == 1
+    });
+    let moved: Vec<Partition> = second.assigned().into_iter().collect();
+    assert!(first.kept.contains(&Kept::Lost(moved)), "{:#?}", first.kept);
+    assert_eq!(first.revoked(), [0; 0], "nothing is owed");
 }
 
 pub(crate) fn ticks_arrive(harness: &impl Harness) {

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Instant;
 
 use e2e::{KafkaServer, Options};
-use kafka::admin::{Finding, Timestamps, check_topics};
+use kafka::admin::{Finding, Timestamps, check_topics, create_topics};
 use kafka::reader::PartitionReader;
 use kafka::{KafkaLog, KafkaOffsets};
 use ledger::units::Offset;
@@ -17,13 +17,12 @@ use crate::conformance::{
     numbered, texts, until_both,
 };
 use crate::kafka_harness::KafkaHarness;
-use crate::proxy::{Loss, Proxy};
+use crate::proxy::{COMMIT_OFFSETS, Loss, Proxy};
 
 const PRODUCE: i16 = 0;
 const ADD_PARTITIONS: i16 = 24;
 const ADD_OFFSETS: i16 = 25;
 const END_TRANSACTION: i16 = 26;
-const COMMIT_OFFSETS: i16 = 28;
 
 /// A broker behind a proxy, shared by the tests that lose requests; they run one after the other.
 fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
@@ -71,6 +70,25 @@ fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
     worker.produce(Topic::Settled, 0, &["once"]);
     assert_eq!(worker.log.commit(&[commit_of(0, 100, "")]), CommitOutcome::Committed);
     assert_eq!(texts(&harness, Topic::Settled, 0), vec!["once"; losses.len() + 1]);
+}
+
+/// A new producer would take a second of the coordinator's time at every rebalance.
+#[test]
+fn a_commit_of_an_old_generation_is_aborted_and_its_producer_goes_on() {
+    let Some((proxy, server)) = behind_proxy() else { return };
+    let harness = KafkaHarness::on(server.bootstrap());
+    let mut worker = Worker::owning(&harness, 2);
+    for round in 1..=3 {
+        worker.produce(Topic::Settled, 0, &["aborted"]);
+        proxy.lose(Loss::Generation);
+        let outcome = worker.log.commit(&[commit_of(0, round, "")]);
+        assert!(proxy.has_lost(), "no offsets came by");
+        assert!(matches!(outcome, CommitOutcome::Aborted(_)), "{outcome:?}");
+        worker.produce(Topic::Settled, 0, &["once"]);
+        assert_eq!(worker.log.commit(&[commit_of(0, round, "")]), CommitOutcome::Committed);
+        assert_eq!(committed(&harness, 0).offset, Some(Offset(round)));
+    }
+    assert_eq!(texts(&harness, Topic::Settled, 0), ["once"; 3]);
 }
 
 #[test]
@@ -219,20 +237,44 @@ fn created_topics_pass_the_check_and_others_do_not() {
 }
 
 #[test]
+fn a_topic_that_is_created_late_is_waited_for() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let mut settings = harness.settings("early");
+    settings.topics.orders = format!("{}.late", settings.topics.orders);
+    let mut worker = Worker::on(KafkaLog::new(settings.clone()).unwrap());
+    worker.log.join().unwrap();
+    let started = Instant::now();
+    let missed = loop {
+        assert!(started.elapsed() < NEVER, "nobody misses the topic");
+        match worker.log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+            Ok(_) => {}
+            Err(LogError::Retry(missed)) => break missed,
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    assert!(missed.contains("floodgate topics create"), "{missed}");
+    create_topics(&settings, 2, 1, Timestamps::Create).unwrap();
+    worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
+}
+
+#[test]
 fn a_missing_topic_and_a_bad_property_are_fatal() {
     let Some(harness) = KafkaHarness::new() else { return };
     let mut settings = harness.settings("missing");
     settings.topics.orders = "no.such.topic".to_owned();
+    settings.missing_topic_ms = 1_000;
     let mut log = KafkaLog::new(settings).unwrap();
     log.join().unwrap();
     let started = Instant::now();
     let error = loop {
         assert!(started.elapsed() < NEVER, "nobody misses the topic");
-        if let Err(error) = log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
-            break error;
+        match log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+            Ok(_) | Err(LogError::Retry(_)) => {}
+            Err(error) => break error,
         }
     };
     assert!(matches!(error, LogError::Fatal(_)), "{error:?}");
+    assert!(error.to_string().contains("floodgate topics create"), "{error}");
 
     let mut settings = harness.settings("bad");
     settings.common.insert("sasl.password.typo".to_owned(), "hunter2".to_owned());

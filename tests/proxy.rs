@@ -17,7 +17,12 @@ pub(crate) enum Loss {
     Request(i16),
     /// The broker answers, and the answer never reaches the client.
     Answer(i16),
+    /// Not lost: an offset commit of a transaction reaches the broker with the generation before
+    /// its own, as if the group had gone on while it was under way.
+    Generation,
 }
+
+pub(crate) const COMMIT_OFFSETS: i16 = 28;
 
 /// See the module's documentation. It works until the process ends.
 #[derive(Debug)]
@@ -102,6 +107,10 @@ fn requests(
             *next_loss = None;
             return Ok(());
         }
+        if *next_loss == Some(Loss::Generation) && api_key == COMMIT_OFFSETS {
+            *next_loss = None;
+            age(&mut request);
+        }
         if *next_loss == Some(Loss::Answer(api_key)) {
             *next_loss = None;
             // The other thread reads it only after the broker has got the request.
@@ -110,6 +119,21 @@ fn requests(
         drop(next_loss);
         broker.write_all(&[&length[..], &request].concat())?;
     }
+}
+
+/// Sets the generation of a TxnOffsetCommit request (version 3: behind the header's client id come
+/// the transactional id, the group, the producer's id and its epoch) to the one before.
+fn age(request: &mut [u8]) {
+    let client_id_bytes = usize::from(u16::from_be_bytes([request[8], request[9]]));
+    let mut at = 10 + client_id_bytes + 1;
+    for _ in ["transactional id", "group"] {
+        assert!(request[at] < 0x80, "the proxy reads short names only");
+        at += usize::from(request[at]);
+    }
+    at += 8 + 2;
+    let generation = i32::from_be_bytes([0, 1, 2, 3].map(|byte| request[at + byte]));
+    assert!((1..1_000).contains(&generation), "{generation} is no generation of a test");
+    request[at..at + 4].copy_from_slice(&(generation - 1).to_be_bytes());
 }
 
 /// Passes answers on; ends when one is to be swallowed.

@@ -123,6 +123,7 @@ fn an_answer_that_is_lost_at_any_call_loses_and_repeats_nothing() {
 #[test]
 fn a_transaction_that_breaks_at_any_call_loses_and_repeats_nothing() {
     at_every_call(&Verdict::FailBefore(LogError::Transaction("broken".to_owned())));
+    at_every_call(&Verdict::ApplyThenFail(LogError::Transaction("broken".to_owned())));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use pipeline::adoption::{Adoption, TOPICS, Written};
 use pipeline::digest::Digest;
 use pipeline::engine::Engine;
 use pipeline::log::{Log as _, PartitionCommit};
-use pipeline::metadata::{CommitMetadata, RulesHash};
+use pipeline::metadata::{CommitMetadata, RulesHash, rules_text};
 use pipeline::opening::{NotOpened, Refusal};
 use pipeline::snapshot;
 use pipeline::store::SnapshotStore as _;
@@ -233,6 +233,43 @@ fn records_decided_under_other_rules_are_not_replayed_under_these() {
     assert_eq!((world.outputs(0), world.committed(0)), (outputs, committed));
 }
 
+/// How a worker fails under these rules, after one of the world's own, whose snapshots are gone.
+fn failure_without_snapshots(rules: impl FnOnce(Rules) -> Rules) -> WorkerError {
+    let mut world = killed();
+    for partition in 0..2 {
+        for offset in world.snapshots(partition) {
+            world.store.delete(&world.place(partition), offset).unwrap();
+        }
+    }
+    world.rules = rules(world.rules);
+    failure(&world)
+}
+
+#[test]
+fn a_refusal_of_other_rules_says_without_a_snapshot_what_can_be_known_of_them() {
+    // One setting was changed from its default: that can be found out.
+    let error = failure_without_snapshots(|rules| Rules { skew_ms: 1, ..rules });
+    let WorkerError::Configuration(Refusal::RulesDiffer { recorded, .. }) = &error else {
+        panic!("{error}");
+    };
+    let recorded_rules = World::new(2).rules;
+    assert_eq!(*recorded, rules_text(&recorded_rules));
+    // Nobody knows what this one was before.
+    let changed = Rules { hold_ttl_ms: 1_234, ..recorded_rules };
+    let text = failure_without_snapshots(|_| changed).to_string();
+    let hashes = [&recorded_rules, &changed].map(|rules| RulesHash::of(rules).to_string());
+    assert!(hashes.iter().all(|hash| text.contains(hash)), "{text}");
+    assert!(text.contains("joining the group"), "it says where to look: {text}");
+    assert!(text.contains("hold_ttl_ms=1234"), "{text}");
+    // Another partition count is called by its name.
+    let error = failure_without_snapshots(|rules| Rules { partitions: 4, ..rules });
+    let is_it = matches!(
+        error,
+        WorkerError::Configuration(Refusal::PartitionCount { recorded: 2, actual: 4, .. })
+    );
+    assert!(is_it, "{error}");
+}
+
 #[test]
 fn other_rules_are_adopted_after_a_clean_stop_and_recorded_from_then_on() {
     let mut world = stopped();
@@ -342,4 +379,102 @@ fn a_refused_partition_goes_to_no_other_worker() {
     assert_eq!(world.broker.owners(GROUP)[0], Some(hand.member));
     world.stop(hand);
     assert_eq!(world.broker.owners(GROUP), [None, None], "a stop gives it back");
+}
+
+#[test]
+fn a_refused_partition_that_is_taken_away_vanishes_from_status_and_readiness() {
+    for expelled in [false, true] {
+        let mut world = killed();
+        // The one that moves when another worker comes.
+        world.broker.forget_offsets(GROUP, 1);
+        let mut first = world.hire(NAME);
+        world.publish();
+        world.settle(&mut first);
+        assert_eq!(first.phase(1).0, "refused");
+        assert!(!first.shared.status().is_ready());
+        let mut second = world.hire("settle-1");
+        for turn in 0..100 {
+            world.turns(&mut first, 1);
+            world.turns(&mut second, 1);
+            if expelled && turn == 0 {
+                world.broker.expire_session(first.member);
+            }
+        }
+        let shown = |hand: &Hand| -> Vec<(u32, &str)> {
+            let partitions = hand.shared.status().partitions;
+            partitions.iter().map(|shown| (shown.partition, shown.phase)).collect()
+        };
+        let mut both = [shown(&first), shown(&second)].concat();
+        both.sort_unstable();
+        assert_eq!(both, [(0, "live"), (1, "refused")], "one of them has each");
+        let ready = [&first, &second].map(|hand| hand.shared.status().is_ready());
+        assert_eq!(ready.iter().filter(|ready| **ready).count(), 1, "expelled: {expelled}");
+        // Who gets it back refuses it again.
+        world.stop(second);
+        world.settle(&mut first);
+        assert_eq!(shown(&first), [(0, "live"), (1, "refused")]);
+        world.stop(first);
+        world.assert_partition_settled(0, "beside the refused one");
+    }
+}
+
+// Input that goes while it is being worked on.
+
+/// A worker with both partitions in an open transaction; then the input of partition 0 is deleted
+/// beyond what was read.
+fn cut_off_in_a_transaction(world: &mut World, hand: &mut Hand) {
+    world.publish();
+    world.turns(hand, 20);
+    world.publish();
+    let (next, outputs) = (world.end(0), world.outputs(0));
+    world.until_in_transaction(hand);
+    assert_eq!(world.outputs(0), outputs, "it is not committed yet");
+    world.publish();
+    assert!(world.end(0) > next);
+    world.broker.trim(pipeline::embedded::Topic::Input, 0, world.end(0));
+}
+
+#[test]
+fn a_partition_refused_in_the_middle_of_a_transaction_writes_nothing_without_its_offset() {
+    let mut world = World::new(2);
+    world.settings.commit_interval = Duration::from_millis(200);
+    let mut hand = world.hire(NAME);
+    cut_off_in_a_transaction(&mut world, &mut hand);
+    let (outputs, committed) = (world.outputs(0), world.committed(0));
+    world.settle(&mut hand);
+    let (phase, reason) = hand.phase(0);
+    assert_eq!(phase, "refused");
+    assert!(reason.contains("the input begins at"), "{reason}");
+    assert_eq!((world.outputs(0), world.committed(0)), (outputs, committed));
+    // The other partition of the transaction goes on.
+    world.publish_in(1);
+    world.settle(&mut hand);
+    assert_eq!((hand.phase(0).0, hand.phase(1).0), ("refused", "live"));
+    let openings = hand.openings();
+    let of = |partition| openings.iter().filter(|it| it.partition == partition).count();
+    assert_eq!((of(0), of(1)), (1, 2), "what is refused is not opened again: {openings:?}");
+    world.stop(hand);
+    world.assert_partition_settled(1, "beside the refused one");
+}
+
+#[test]
+fn a_partition_that_is_opened_again_while_it_drains_publishes_no_state_of_a_replay() {
+    let mut world = World::new(2);
+    world.settings.commit_interval = Duration::from_millis(200);
+    world.settings.snapshot_interval = Duration::from_secs(3_600);
+    let mut first = world.hire(NAME);
+    cut_off_in_a_transaction(&mut world, &mut first);
+    let mut second = world.hire("settle-1");
+    world.turns(&mut second, 1);
+    // In one poll partition 1 is asked back and partition 0 is found cut off, so that the
+    // transaction is given up in the middle of the drain.
+    for _ in 0..100 {
+        world.turns(&mut first, 1);
+        world.turns(&mut second, 1);
+        assert_eq!(world.snapshots(1), [], "a state from before the replay");
+    }
+    assert_eq!(world.broker.owners(GROUP)[1], Some(second.member));
+    world.stop(second);
+    world.stop(first);
+    world.assert_partition_settled(1, "beside the refused one");
 }

@@ -1,6 +1,7 @@
 //! Transactions whose outcome the worker is not told, or must not trust.
 
 use pipeline::embedded::faults::Verdict;
+use pipeline::log::LogError;
 use pipeline::worker::WorkerError;
 
 use crate::world::{Hand, NAME, World, trouble};
@@ -56,6 +57,71 @@ fn a_commit_whose_offsets_were_lost_settles_nothing_twice() {
     check_commit("offsets", Verdict::FailBefore(trouble()));
     check_commit("offsets", Verdict::ApplyThenFail(trouble()));
     check_commit("offsets", Verdict::ApplyLate(trouble()));
+}
+
+fn turned_down() -> Verdict {
+    Verdict::FailBefore(LogError::Transaction("illegal generation".to_owned()))
+}
+
+/// A rebalance must not cost the second that a new producer takes.
+#[test]
+fn offsets_that_the_group_turned_down_are_sent_again_by_the_same_producer() {
+    for times in 1..=3 {
+        let mut world = World::new(1);
+        let mut hand = in_a_transaction(&mut world);
+        let producers = world.script.calls("init");
+        for _ in 0..times {
+            world.script.expect("offsets", turned_down());
+        }
+        world.settle(&mut hand);
+        assert!(world.script.is_over(), "the commit was made {times} times");
+        assert_eq!(world.script.calls("abort"), times);
+        assert_eq!(world.script.calls("init"), producers);
+        world.stop(hand);
+        world.assert_settled(&format!("turned down {times} times"));
+    }
+}
+
+#[test]
+fn a_worker_that_is_turned_down_time_after_time_asks_what_is_committed() {
+    let mut world = World::new(1);
+    let mut hand = in_a_transaction(&mut world);
+    let (producers, questions) = (world.script.calls("init"), world.script.calls("committed"));
+    for _ in 0..4 {
+        world.script.expect("offsets", turned_down());
+    }
+    world.settle(&mut hand);
+    assert!(world.script.is_over());
+    assert_eq!(world.script.calls("init"), producers + 1);
+    assert_eq!(world.script.calls("committed"), questions + 1);
+    world.stop(hand);
+    world.assert_settled("turned down four times");
+}
+
+#[test]
+fn an_abort_whose_outcome_is_unknown_settles_nothing_twice() {
+    for verdict in [
+        Verdict::FailBefore(trouble()),
+        Verdict::ApplyThenFail(trouble()),
+        Verdict::ApplyLate(trouble()),
+        Verdict::ApplyTwice("the connection was lost".to_owned()),
+    ] {
+        let mut world = World::new(1);
+        let mut hand = in_a_transaction(&mut world);
+        let producers = world.script.calls("init");
+        world.script.expect("offsets", turned_down());
+        world.script.expect("abort", verdict.clone());
+        world.settle(&mut hand);
+        assert!(world.script.is_over(), "the abort was made");
+        assert_eq!(world.script.calls("init"), producers + 1, "the producer is replaced once");
+        while world.broker.late_requests() > 0 {
+            assert!(!world.broker.deliver_late(0), "the late request is turned down");
+        }
+        world.publish();
+        world.settle(&mut hand);
+        world.stop(hand);
+        world.assert_settled(&format!("{verdict:?} on the abort"));
+    }
 }
 
 #[test]

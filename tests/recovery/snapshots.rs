@@ -253,6 +253,113 @@ fn snapshots_are_taken_only_of_what_is_committed_and_two_are_kept() {
     world.stop(hand);
 }
 
+/// Whether the snapshot at this offset can be started from.
+fn is_usable(world: &World, offset: Offset) -> bool {
+    let place = world.place(0);
+    let bytes = pipeline::store::SnapshotStore::read(&*world.store, &place, offset).unwrap();
+    snapshot::decode(&place, offset, &bytes).is_ok()
+}
+
+fn cut_off(world: &World, offset: Offset) {
+    world.store.tamper(&world.place(0), offset, |bytes| bytes.truncate(bytes.len() / 2));
+}
+
+#[test]
+fn a_damaged_snapshot_is_written_anew_when_its_offset_is_published_again() {
+    let mut world = World::new(2);
+    let mut hand = world.hire(NAME);
+    (0..30).for_each(|_| {
+        world.publish();
+        world.turns(&mut hand, 1);
+    });
+    world.stop(hand);
+    let [newest, older] = world.snapshots(0)[..] else { panic!("two snapshots are kept") };
+    cut_off(&world, newest);
+    // Nothing more comes, so that the worker ends where it began.
+    let mut hand = world.hire(NAME);
+    world.settle(&mut hand);
+    let start = hand.openings().into_iter().find(|opening| opening.partition == 0).unwrap();
+    assert_eq!(start.outcome.unwrap().snapshot, Some(older));
+    world.stop(hand);
+    assert_eq!(world.snapshots(0), [newest, older]);
+    assert!(is_usable(&world, newest), "the next start would replay again");
+    let (hand, start) = reopened(&mut world);
+    assert_eq!((start.snapshot, start.replay_until), (Some(newest), None));
+    world.stop(hand);
+    world.assert_settled("after the damage");
+}
+
+#[test]
+fn a_whole_snapshot_is_left_alone_when_its_offset_is_published_again() {
+    let mut world = World::new(2);
+    let mut hand = world.hire(NAME);
+    world.publish();
+    world.turns(&mut hand, 20);
+    world.stop(hand);
+    let place = world.place(0);
+    let newest = world.snapshots(0)[0];
+    let bytes = pipeline::store::SnapshotStore::read(&*world.store, &place, newest).unwrap();
+    pipeline::store::SnapshotStore::delete(&*world.store, &place, newest).unwrap();
+    let mut hand = world.hire(NAME);
+    hand.desk.hold_publications(true);
+    world.settle(&mut hand);
+    // Whole, but of a program with another state version, so that it can be told apart.
+    let (header, mut ledger) = snapshot::decode(&place, newest, &bytes).unwrap();
+    let header = snapshot::Header { state_version: header.state_version + 1, ..header };
+    let theirs = snapshot::encode(&place, &header, &ledger.snapshot()).unwrap();
+    world.store.put(&place, newest, theirs.clone());
+    world.stop({
+        hand.desk.hold_publications(false);
+        hand
+    });
+    let kept = pipeline::store::SnapshotStore::read(&*world.store, &place, newest).unwrap();
+    assert_eq!(kept, theirs);
+}
+
+#[test]
+fn damaged_snapshots_do_not_count_among_the_two_that_are_kept() {
+    let mut world = killed();
+    let [newest, older] = world.snapshots(0)[..] else { panic!("two snapshots are kept") };
+    cut_off(&world, newest);
+    let mut hand = world.hire(NAME);
+    // One more snapshot: the damaged one lies between it and the one that was started from.
+    world.publish();
+    let is_there = |world: &World| world.snapshots(0)[0] > newest;
+    world.until(&mut hand, "a newer snapshot", is_there);
+    let kept = world.snapshots(0);
+    assert_eq!(kept[1..], [older], "{kept:?}");
+    assert!(kept.iter().all(|offset| is_usable(&world, *offset)), "{kept:?}");
+    world.stop(hand);
+    world.assert_settled("with a damaged one among them");
+}
+
+#[test]
+fn without_a_snapshot_to_start_from_the_whole_one_below_is_still_found_and_kept() {
+    // The worker starts from nothing, while somebody restores what was lost.
+    let mut world = killed();
+    let place = world.place(0);
+    let [newest, older] = world.snapshots(0)[..] else { panic!("two snapshots are kept") };
+    let read = |offset| pipeline::store::SnapshotStore::read(&*world.store, &place, offset);
+    let restored = [newest, older].map(|offset| (offset, read(offset).unwrap()));
+    for (offset, _) in &restored {
+        pipeline::store::SnapshotStore::delete(&*world.store, &place, *offset).unwrap();
+    }
+    let mut hand = world.hire(NAME);
+    hand.desk.hold_publications(true);
+    world.settle(&mut hand);
+    for (offset, bytes) in restored {
+        world.store.put(&place, offset, bytes);
+    }
+    cut_off(&world, newest);
+    hand.desk.hold_publications(false);
+    world.publish();
+    let is_there = |world: &World| world.snapshots(0)[0] > newest;
+    world.until(&mut hand, "a newer snapshot", is_there);
+    assert_eq!(world.snapshots(0)[1..], [older]);
+    world.stop(hand);
+    world.assert_settled("after the restoration");
+}
+
 #[test]
 fn a_snapshot_is_taken_early_when_its_replay_would_take_long() {
     let mut world = World::new(1);

@@ -464,6 +464,12 @@ impl SnapshotStore for Shelf {
         }
     }
 
+    fn replace(&self, place: &Place, offset: Offset, bytes: Vec<u8>) -> Result<(), StoreError> {
+        self.check()?;
+        self.put(place, offset, bytes);
+        Ok(())
+    }
+
     fn delete(&self, place: &Place, offset: Offset) -> Result<(), StoreError> {
         self.check()?;
         lock(&self.snapshots).remove(&(place.to_string(), offset.0));
@@ -545,6 +551,7 @@ fn name_of(call: Call<'_>) -> &'static str {
         Call::Produce { .. } => "produce",
         Call::SendOffsets => "offsets",
         Call::EndTransaction => "end",
+        Call::AbortTransaction => "abort",
         Call::AppendTick(_) => "tick",
         Call::Committed(_) => "committed",
         Call::InputBounds(_) => "bounds",

@@ -24,7 +24,7 @@ const COMMITTED_WAIT: Duration = Duration::from_secs(30);
 /// Audits all partitions; exit code 1 unless every figure is 0.
 pub(crate) fn run(arguments: &arguments::Audit) -> anyhow::Result<Exit> {
     let configuration =
-        connection::configuration(&arguments.connection, &mut Overrides::default())?;
+        connection::configuration_of_tool(&arguments.connection, &mut Overrides::default())?;
     let (settings, mut offsets) = connection::offsets(&configuration)?;
     let partitions = offsets.partition_count()?;
     let rules = judge::rules(&configuration.rules(partitions));

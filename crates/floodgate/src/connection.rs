@@ -6,6 +6,7 @@ use pipeline::log::{LogError, Offsets};
 use crate::arguments::Connection;
 use crate::configuration::{Configuration, Overrides, Scalar, Wrong};
 use crate::fleet::Connect;
+use crate::logging;
 
 /// Loads the configuration with what the command line says about the connection.
 pub(crate) fn configuration(
@@ -16,6 +17,16 @@ pub(crate) fn configuration(
         .set("kafka.brokers", connection.brokers.as_ref())
         .set("kafka.topic_prefix", connection.topic_prefix.as_ref());
     Configuration::load(connection.config.as_deref(), overrides)
+}
+
+/// The same for a tool, which from then on logs what goes wrong.
+pub(crate) fn configuration_of_tool(
+    connection: &Connection,
+    overrides: &mut Overrides,
+) -> Result<Configuration, Wrong> {
+    let configuration = configuration(connection, overrides)?;
+    logging::start_for_tool(&configuration.log)?;
+    Ok(configuration)
 }
 
 /// Client settings of one worker or tool; `id` becomes its transactional id.

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kafka::{KafkaOffsets, Settings, admin};
+use pipeline::metadata::{RulesHash, rules_text};
 use pipeline::opening::Pipeline;
 use pipeline::stock_view::StockViews;
 use pipeline::store::ObjectSnapshots;
@@ -27,8 +28,10 @@ use crate::print::say;
 const IDLE: Duration = Duration::from_secs(2);
 /// ... or when nothing at all has been assigned for this long.
 const UNASSIGNED: Duration = Duration::from_secs(20);
-/// Pause between two questions to a cluster that does not answer.
+/// A cluster that does not answer is asked again this long after the last question began ...
 const ASK_AGAIN: Duration = Duration::from_secs(1);
+/// ... and waited for this long, so that a stop is noticed soon.
+const ANSWER_WAIT: Duration = Duration::from_millis(800);
 
 /// Settles until a signal, until idle, or until something is wrong for good.
 pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
@@ -47,7 +50,8 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
     let store = Arc::new(ObjectSnapshots::in_directory(&configuration.snapshots.directory)?);
 
     // Nothing can be decided without the number of partitions, which is one of the rules.
-    let (settings, mut offsets) = connection::offsets(&configuration)?;
+    let (settings, offsets) = connection::offsets(&configuration)?;
+    let mut offsets = offsets.waiting_at_most(ANSWER_WAIT);
     let Some(cluster) = wait_for_cluster(&mut offsets, &served, &stop) else {
         return Ok(Exit::Well);
     };
@@ -61,6 +65,8 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
         partitions = cluster.partitions,
         instance,
         ticks,
+        rules = rules_text(&rules),
+        rules_hash = %RulesHash::of(&rules),
         "joining the group"
     );
     let plan = Plan {
@@ -117,6 +123,7 @@ fn wait_for_cluster(
     let mut logged: Option<(String, Instant)> = None;
     // Relaxed: nothing is handed over with the flag.
     while !stop.load(Ordering::Relaxed) {
+        let asked_at = Instant::now();
         let error = match connection::cluster(offsets) {
             Ok(cluster) => {
                 served.waiting_for(String::new());
@@ -130,9 +137,13 @@ fn wait_for_cluster(
         if again {
             tracing::warn!("{error}; trying again");
             logged = Some((error.clone(), Instant::now()));
+        } else {
+            tracing::debug!("{error}; still trying");
         }
         served.waiting_for(error);
-        std::thread::sleep(ASK_AGAIN);
+        while asked_at.elapsed() < ASK_AGAIN && !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+        }
     }
     None
 }

@@ -42,7 +42,7 @@ impl Tools {
     ) -> anyhow::Result<Tools> {
         let mut overrides = Overrides::default();
         overrides.set("snapshots.directory", snapshots);
-        let configuration = connection::configuration(connection, &mut overrides)?;
+        let configuration = connection::configuration_of_tool(connection, &mut overrides)?;
         let (settings, mut offsets) = connection::offsets(&configuration)?;
         let cluster = connection::cluster(&mut offsets).context("asking Kafka")?;
         let pipeline = Pipeline {

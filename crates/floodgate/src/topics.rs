@@ -12,7 +12,7 @@ use crate::print::say;
 /// Creates the topics that are missing; those that exist are left as they are.
 pub(crate) fn create(arguments: &TopicsCreate) -> anyhow::Result<Exit> {
     let TopicsCreate { connection, partitions, replication, timestamps } = arguments;
-    let configuration = connection::configuration(connection, &mut Overrides::default())?;
+    let configuration = connection::configuration_of_tool(connection, &mut Overrides::default())?;
     let settings = connection::settings(&configuration, "floodgate-tool")?;
     let timestamps = (*timestamps).into();
     let created = admin::create_topics(&settings, *partitions, *replication, timestamps)?;
@@ -35,7 +35,7 @@ impl From<Timestamps> for admin::Timestamps {
 /// Compares the topics with what the guarantees need; exit code 1 if something does not hold.
 pub(crate) fn check(arguments: &TopicsCheck) -> anyhow::Result<Exit> {
     let configuration =
-        connection::configuration(&arguments.connection, &mut Overrides::default())?;
+        connection::configuration_of_tool(&arguments.connection, &mut Overrides::default())?;
     let settings = connection::settings(&configuration, "floodgate-tool")?;
     let findings = admin::check_topics(&settings, arguments.timestamps.into())?;
     match arguments.format {

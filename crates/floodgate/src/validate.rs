@@ -31,7 +31,7 @@ impl Check {
 pub(crate) fn run(arguments: &arguments::Validate) -> anyhow::Result<Exit> {
     let mut overrides = Overrides::default();
     overrides.set("snapshots.directory", arguments.snapshots.as_ref());
-    let configuration = connection::configuration(&arguments.connection, &mut overrides)?;
+    let configuration = connection::configuration_of_tool(&arguments.connection, &mut overrides)?;
     connection::settings(&configuration, "floodgate-tool")?;
     let mut checks = vec![Check::of("configuration", Vec::new())];
     if !arguments.offline {

@@ -20,7 +20,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 
 use crate::errors::{log_error, with_code};
-use crate::logging::Logging;
+use crate::logging::{Logging, each_event, serve, write_event};
 use crate::settings::{MESSAGE_BYTES_MAX, Settings};
 
 /// Longest wait for the brokers' answer to one request.
@@ -291,7 +291,8 @@ pub fn create_topics(
     let options = AdminOptions::new()
         .request_timeout(Some(ANSWER_WAIT_MAX))
         .operation_timeout(Some(ANSWER_WAIT_MAX));
-    let results = wait_for(client(settings)?.create_topics(&topics, &options))
+    let client = client(settings)?;
+    let results = answer(&client, client.create_topics(&topics, &options))
         .map_err(|error| log_error("creating the topics", &error))?;
     let mut created = Vec::new();
     for result in results {
@@ -375,9 +376,9 @@ struct Shape {
 
 /// The topic's shape; none if it does not exist.
 fn shape(client: &BaseConsumer<Logging>, topic: &str) -> Result<Option<Shape>, LogError> {
-    let metadata = client
-        .fetch_metadata(Some(topic), ANSWER_WAIT_MAX)
-        .map_err(|error| log_error("asking for a topic", &error))?;
+    let metadata = client.fetch_metadata(Some(topic), ANSWER_WAIT_MAX);
+    serve(client);
+    let metadata = metadata.map_err(|error| log_error("asking for a topic", &error))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(found.filter(|topic| !topic.partitions().is_empty()).map(|topic| Shape {
         partitions: topic.partitions().len(),
@@ -388,7 +389,7 @@ fn shape(client: &BaseConsumer<Logging>, topic: &str) -> Result<Option<Shape>, L
 fn describe(client: &AdminClient<Logging>, topic: &str) -> Result<ConfigResource, LogError> {
     let options = AdminOptions::new().request_timeout(Some(ANSWER_WAIT_MAX));
     let resources = [ResourceSpecifier::Topic(topic)];
-    let mut described = wait_for(client.describe_configs(&resources, &options))
+    let mut described = answer(client, client.describe_configs(&resources, &options))
         .map_err(|error| log_error("asking for a topic's settings", &error))?
         .into_iter();
     match described.next() {
@@ -406,6 +407,17 @@ fn client(settings: &Settings) -> Result<AdminClient<Logging>, LogError> {
         .admin()
         .create_with_context(Logging::new("admin"))
         .map_err(|error| log_error("making the administrative client", &error))
+}
+
+/// Waits for an answer; whatever the client has to say besides comes into the log first.
+fn answer<T>(client: &AdminClient<Logging>, future: impl Future<Output = T>) -> T {
+    let answer = wait_for(future);
+    // SAFETY: the client is alive, and each event while it is written. Its own thread serves another
+    // queue than the main one.
+    unsafe {
+        each_event(client.inner().native_ptr(), |event| write_event("admin", event));
+    }
+    answer
 }
 
 /// Waits for a future of the administrative client, which has a thread of its own.

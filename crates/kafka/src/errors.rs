@@ -11,6 +11,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub(crate) enum Class {
     /// It passes, or librdkafka works on it by itself.
     Passing,
+    /// The brokers do not know a topic or partition: it passes, or somebody has to create it.
+    Missing,
     /// A newer producer with the same id exists.
     Fenced,
     /// Somebody has to change something.
@@ -20,6 +22,9 @@ pub(crate) enum Class {
 pub(crate) fn class(code: RDKafkaErrorCode) -> Class {
     use RDKafkaErrorCode as Code;
     match code {
+        Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
+            Class::Missing
+        }
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Class::Fenced,
         Code::Authentication
         | Code::SaslAuthenticationFailed
@@ -28,9 +33,6 @@ pub(crate) fn class(code: RDKafkaErrorCode) -> Class {
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed
-        | Code::UnknownTopic
-        | Code::UnknownPartition
-        | Code::UnknownTopicOrPartition
         | Code::InvalidTopic
         | Code::InvalidGroupId
         | Code::InvalidSessionTimeout
@@ -46,6 +48,11 @@ pub(crate) fn class(code: RDKafkaErrorCode) -> Class {
         | Code::PolicyViolation => Class::Lasting,
         _ => Class::Passing,
     }
+}
+
+/// Whether the brokers do not know a topic or partition; see [`crate::absence`].
+pub(crate) fn is_missing(error: &KafkaError) -> bool {
+    error.rdkafka_error_code().is_some_and(|code| class(code) == Class::Missing)
 }
 
 /// The port's error for an error of a client.
@@ -64,6 +71,9 @@ pub(crate) fn log_error(doing: &str, error: &KafkaError) -> LogError {
 pub(crate) fn with_code(code: RDKafkaErrorCode, message: String) -> LogError {
     match class(code) {
         Class::Passing => LogError::Retry(message),
+        Class::Missing => LogError::Retry(format!(
+            "{message}; if it stays so, create what is missing with `floodgate topics create`"
+        )),
         Class::Fenced => LogError::Fenced(message),
         Class::Lasting => LogError::Fatal(message),
     }
@@ -75,6 +85,15 @@ mod errors_tests {
     use rdkafka::consumer::BaseConsumer;
 
     use super::*;
+
+    #[test]
+    fn a_topic_that_a_broker_does_not_know_yet_ends_no_worker() {
+        let error = KafkaError::MessageConsumption(RDKafkaErrorCode::UnknownTopicOrPartition);
+        assert!(is_missing(&error));
+        let error = log_error("reading", &error);
+        assert!(matches!(&error, LogError::Retry(_)), "{error:?}");
+        assert!(error.to_string().contains("floodgate topics create"), "{error}");
+    }
 
     #[test]
     fn a_refused_property_is_named_without_its_value() {

@@ -13,7 +13,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use wire::Record;
 
 use crate::batch::{FetchTopic, Message, News, Reader};
-use crate::errors::{log_error, with_code};
+use crate::errors::{Class, class, log_error, with_code};
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::wake::Wake;
@@ -27,6 +27,8 @@ pub(crate) struct Fetcher {
     started: Vec<Started>,
     /// Index of the partition whose turn it is.
     turn: usize,
+    /// A partition of which its reader was told that the brokers do not know it.
+    missed: Option<Partition>,
     topic: Arc<FetchTopic>,
     wake: Arc<Wake>,
     client: Arc<BaseConsumer<Logging>>,
@@ -56,6 +58,7 @@ impl Fetcher {
             name: settings.topics.orders.clone(),
             started: Vec::new(),
             turn: 0,
+            missed: None,
             topic,
             wake,
             client,
@@ -100,10 +103,15 @@ impl Fetcher {
             }
             let messages = started.reader.take();
             if !messages.is_empty() {
-                return started.hand_on(&messages, on_event).map(Some);
+                return started.hand_on(&messages, &mut self.missed, on_event).map(Some);
             }
         }
         Ok(None)
+    }
+
+    /// A partition that the brokers did not know, if there was one since this was last asked.
+    pub(crate) fn take_missed(&mut self) -> Option<Partition> {
+        self.missed.take()
     }
 
     /// End of what is readable: exact once the end was reached, the high watermark until then.
@@ -124,6 +132,7 @@ impl Started {
     fn hand_on(
         &mut self,
         messages: &[Message],
+        missed: &mut Option<Partition>,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
         let partition = self.partition;
@@ -152,6 +161,9 @@ impl Started {
                 }
                 News::OffsetOutOfRange => self.out_of_range = true,
                 News::Trouble(code, why) => {
+                    if class(code) == Class::Missing {
+                        *missed = Some(partition);
+                    }
                     trouble = Err(with_code(code, format!("reading partition {partition}: {why}")));
                 }
             }

@@ -12,6 +12,7 @@
 //! Invariant: nothing is committed for a partition after the group took it away, because every
 //! commit carries the member and the generation under which the worker was last told what it owns.
 
+mod absence;
 pub mod admin;
 mod batch;
 mod errors;

@@ -12,9 +12,9 @@ use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCom
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
-use wire::{Output, Outputs};
+use wire::{Output, Outputs, Topic};
 
-use crate::errors::with_code;
+use crate::errors::{Class, class, with_code};
 use crate::fetcher::Fetcher;
 use crate::member::{Kind, Member};
 use crate::producer::{Producer, TransactionError};
@@ -24,6 +24,7 @@ use crate::wake::Wake;
 
 /// Longest wait for a producer's transactions before it is looked at what keeps them waiting.
 const INITIALISE_SLICE: Duration = Duration::from_millis(100);
+const NO_PRODUCER: &str = "there is no producer yet";
 /// Longest pause between two attempts to hand a record to a full producer.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
 
@@ -91,9 +92,7 @@ impl KafkaLog {
     }
 
     fn producer(&self) -> Result<&Producer, LogError> {
-        self.producer
-            .as_ref()
-            .ok_or_else(|| LogError::Transaction("there is no producer yet".to_owned()))
+        self.producer.as_ref().ok_or_else(|| LogError::Transaction(NO_PRODUCER.to_owned()))
     }
 
     fn transaction_timeout(&self) -> Duration {
@@ -101,26 +100,41 @@ impl KafkaLog {
     }
 
     /// Hands one output on; waits while the producer is full.
-    fn produce_one(&self, producer: &Producer, output: &Output<'_>) -> Result<(), LogError> {
+    fn produce_one(
+        &self,
+        producer: &Producer,
+        output: &Output<'_>,
+    ) -> Result<(), RDKafkaErrorCode> {
         let mut deadline = None;
         loop {
-            let code = match producer.produce(output) {
-                Ok(()) => return Ok(()),
-                Err(code) => code,
-            };
-            let message = format!("producing to {:?} {}: {code}", output.topic, output.partition);
-            if code != RDKafkaErrorCode::QueueFull {
-                return Err(match with_code(code, message) {
-                    // What was handed on before stays in the transaction, so it cannot be repeated.
-                    LogError::Retry(message) => LogError::Transaction(message),
-                    error => error,
-                });
+            match producer.produce(output) {
+                Err(code @ RDKafkaErrorCode::QueueFull) => {
+                    let now = Instant::now();
+                    if now >= *deadline.get_or_insert(now + self.transaction_timeout()) {
+                        return Err(code);
+                    }
+                    producer.flush(now + FULL_PAUSE);
+                }
+                other => return other,
             }
-            let now = Instant::now();
-            if now >= *deadline.get_or_insert(now + self.transaction_timeout()) {
-                return Err(LogError::Transaction(message));
-            }
-            producer.flush(now + FULL_PAUSE);
+        }
+    }
+
+    /// What a record's refusal by the producer means.
+    fn not_produced(
+        &mut self,
+        topic: Topic,
+        partition: Partition,
+        code: RDKafkaErrorCode,
+    ) -> LogError {
+        let name = self.settings.topics.output(topic);
+        if class(code) == Class::Missing {
+            self.member.miss(name, partition);
+        }
+        match with_code(code, format!("producing to {name} {partition}: {code}")) {
+            // What was handed on before stays in the transaction, so it cannot be repeated.
+            LogError::Retry(message) => LogError::Transaction(message),
+            error => error,
         }
     }
 
@@ -150,7 +164,7 @@ impl KafkaLog {
                 Some(self.member.metadata_for(partitions).map_err(unknown)?)
             }
         };
-        let producer = self.producer().map_err(|error| unknown(error.to_string()))?;
+        let producer = self.producer.as_ref().ok_or_else(|| unknown(NO_PRODUCER.to_owned()))?;
         if let Some(group) = group {
             let mut refused = None;
             let send = || {
@@ -221,7 +235,11 @@ impl Log for KafkaLog {
             self.fetcher.serve();
             self.producer.iter().for_each(Producer::serve);
             self.ticks.iter().for_each(Ticks::serve);
-            let records = self.fetcher.hand_on(on_event)?;
+            let records = self.fetcher.hand_on(on_event);
+            if let Some(partition) = self.fetcher.take_missed() {
+                self.member.miss(&self.settings.topics.orders, partition);
+            }
+            let records = records?;
             if changed || records.is_some() || !self.wake.wait_until(deadline) {
                 return Ok(records.unwrap_or(0));
             }
@@ -275,13 +293,23 @@ impl Log for KafkaLog {
     fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError> {
         let producer = self.producer()?;
         // By index: skipping through the iterator would look at everything before `first`.
-        (first..outputs.len())
-            .filter_map(|index| outputs.get(index))
-            .try_for_each(|output| self.produce_one(producer, &output))
+        let mut outputs = (first..outputs.len()).filter_map(|index| outputs.get(index));
+        let produced = outputs.try_for_each(|output| {
+            let failed = |code| (output.topic, output.partition, code);
+            self.produce_one(producer, &output).map_err(failed)
+        });
+        produced.map_err(|(topic, partition, code)| self.not_produced(topic, partition, code))
     }
 
     fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
-        self.commit_transaction(commits).err().unwrap_or(CommitOutcome::Committed)
+        let outcome = self.commit_transaction(commits).err().unwrap_or(CommitOutcome::Committed);
+        if matches!(outcome, CommitOutcome::Unknown(_)) {
+            // The client keeps records for a topic that the brokers do not know, and says nothing.
+            for topic in Topic::ALL {
+                self.member.miss(self.settings.topics.output(topic), 0);
+            }
+        }
+        outcome
     }
 
     fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {

@@ -4,16 +4,20 @@
 //! only records; it runs inside a poll and must not call back into the client.
 
 use std::collections::VecDeque;
+use std::ffi::{CStr, c_char};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
+use rdkafka::bindings as native;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::ConsumerContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafka;
 
 /// Context of a client whose callbacks matter to nobody but a reader of the logs.
 #[derive(Debug)]
@@ -61,6 +65,17 @@ impl ClientContext for Logging {
 
 impl ConsumerContext for Logging {}
 
+/// Lets a client that reads nothing write its log, without waiting.
+pub(crate) fn serve(client: &BaseConsumer<Logging>) {
+    loop {
+        let callbacks = client.context().callbacks();
+        let came = client.poll(Duration::ZERO).is_some();
+        if !came && client.context().callbacks() == callbacks {
+            return;
+        }
+    }
+}
+
 impl ProducerContext for Logging {
     type DeliveryOpaque = ();
 
@@ -70,6 +85,61 @@ impl ProducerContext for Logging {
             tracing::warn!(client = self.client, %error, "record was not delivered");
         }
     }
+}
+
+/// Takes what waits in a client's main queue, without waiting for more.
+///
+/// # Safety
+/// `client` is alive. Each event lives until `take` returns.
+pub(crate) unsafe fn each_event(
+    client: *mut RDKafka,
+    mut take: impl FnMut(*mut native::rd_kafka_event_t),
+) {
+    // SAFETY: the client is alive; the queue is ours and destroyed below, and so is each event after
+    // its last use.
+    unsafe {
+        let queue = native::rd_kafka_queue_get_main(client);
+        loop {
+            let event = native::rd_kafka_queue_poll(queue, 0);
+            if event.is_null() {
+                break;
+            }
+            take(event);
+            native::rd_kafka_event_destroy(event);
+        }
+        native::rd_kafka_queue_destroy(queue);
+    }
+}
+
+/// Writes a line of a client's log, or an error that it tells of; other events are passed over.
+///
+/// # Safety
+/// `event` is alive.
+pub(crate) unsafe fn write_event(client: &str, event: *mut native::rd_kafka_event_t) {
+    // SAFETY: the event is alive, and the texts live as long.
+    unsafe {
+        match native::rd_kafka_event_type(event) {
+            native::RD_KAFKA_EVENT_LOG => {
+                let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
+                let (facility_at, text_at) = (&raw mut facility, &raw mut text);
+                if native::rd_kafka_event_log(event, facility_at, text_at, &raw mut level) == 0 {
+                    write(client, level, &string(facility), &string(text));
+                }
+            }
+            native::RD_KAFKA_EVENT_ERROR => {
+                let error = string(native::rd_kafka_event_error_string(event));
+                tracing::warn!(client, error, "Kafka client error");
+            }
+            _ => {}
+        }
+    }
+}
+
+/// # Safety
+/// `text` is a string.
+pub(crate) unsafe fn string(text: *const c_char) -> String {
+    // SAFETY: that is the caller's promise.
+    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 /// The same line again within this time says nothing new.

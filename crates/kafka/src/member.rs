@@ -17,7 +17,8 @@ use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
-use crate::errors::log_error;
+use crate::absence::Absence;
+use crate::errors::{is_missing, log_error};
 use crate::logging::Logging;
 use crate::metadata::{GroupMetadata, Identity};
 use crate::ownership::Ownership;
@@ -26,6 +27,8 @@ use crate::wake::Wake;
 
 /// How long a commit waits for the group to tell what changed with a new generation.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
+/// Longest wait for an answer whether the brokers know a topic.
+const KNOWN_WAIT: Duration = Duration::from_millis(500);
 /// How often a member that owes an answer looks whether the group still knows it.
 const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -33,6 +36,7 @@ const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
 pub(crate) struct Member {
     topic: String,
     ownership: Ownership,
+    absence: Absence,
     /// Under which the worker was last told what it owns.
     identity: Option<Identity>,
     /// What the worker has yet to be told, in order.
@@ -78,6 +82,7 @@ impl Member {
         Ok(Member {
             topic: settings.topics.orders.clone(),
             ownership: Ownership::default(),
+            absence: Absence::new(Duration::from_millis(settings.missing_topic_ms.into())),
             identity: None,
             untold: VecDeque::new(),
             checked_at: Instant::now(),
@@ -98,6 +103,9 @@ impl Member {
         loop {
             let callbacks = self.consumer.context().logging.callbacks();
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
+                if is_missing(&error) {
+                    self.absence.miss(&self.topic, 0);
+                }
                 result = Err(log_error("serving the group", &error));
             }
             if self.consumer.context().logging.callbacks() == callbacks {
@@ -107,7 +115,24 @@ impl Member {
         self.take_in();
         self.notice_expulsion();
         self.answer()?;
+        self.look_for_missing_topics()?;
         result
+    }
+
+    /// A call failed, perhaps because the brokers do not know this partition of this topic.
+    pub(crate) fn miss(&mut self, topic: &str, partition: Partition) {
+        self.absence.miss(topic, partition);
+    }
+
+    fn look_for_missing_topics(&mut self) -> Result<(), LogError> {
+        self.absence.look(|topic, partition| {
+            let metadata = self
+                .consumer
+                .fetch_metadata(Some(topic), KNOWN_WAIT)
+                .map_err(|error| log_error("asking for a missing topic", &error))?;
+            let mut topics = metadata.topics().iter().filter(|found| found.name() == topic);
+            Ok(topics.any(|found| found.partitions().len() > partition as usize))
+        })
     }
 
     /// The next change that the worker is to be told of.
@@ -171,8 +196,7 @@ impl Member {
             let partitions = match rebalance.kind {
                 // The remainder of a rebalance in which the group expelled this worker.
                 Kind::Assigned if !self.identity.as_ref().is_some_and(Identity::is_member) => {
-                    self.ownership.assign(&rebalance.partitions);
-                    self.ownership.release(&rebalance.partitions);
+                    self.ownership.turn_away(&rebalance.partitions);
                     Vec::new()
                 }
                 Kind::Assigned => self.ownership.assign(&rebalance.partitions),
@@ -180,6 +204,10 @@ impl Member {
                 Kind::Lost => self.ownership.lose(&rebalance.partitions),
             };
             self.tell(rebalance.kind, partitions);
+            if rebalance.kind == Kind::Revoked {
+                let refused = self.ownership.take_refused(&rebalance.partitions);
+                self.tell(Kind::Lost, refused);
+            }
         }
     }
 

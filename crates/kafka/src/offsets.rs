@@ -9,20 +9,23 @@ use std::time::{Duration, Instant};
 use ledger::units::Offset;
 use pipeline::log::{Committed, InputBounds, LogError, Offsets, Partition, PartitionCommit};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
+use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use wire::Topic;
 
 use crate::errors::log_error;
-use crate::logging::Logging;
+use crate::logging::{Logging, serve};
 use crate::reader::PartitionReader;
 use crate::settings::Settings;
 
-/// Longest wait for an answer about partitions, topics or the cluster.
+/// Longest wait for an answer about partitions, topics or the cluster, unless another one is asked
+/// for.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// See the module's documentation.
 pub struct KafkaOffsets {
     settings: Settings,
+    answer_wait: Duration,
     committed: BaseConsumer<Logging>,
     watermarks: BaseConsumer<Logging>,
 }
@@ -37,19 +40,23 @@ impl KafkaOffsets {
         };
         Ok(KafkaOffsets {
             settings: settings.clone(),
+            answer_wait: ANSWER_WAIT_MAX,
             committed: client(settings.committed())?,
             watermarks: client(settings.watermarks())?,
         })
     }
 
+    /// The same, waiting at most so long for each answer. Who asks in short questions again and
+    /// again can be stopped in between, and loses nothing: the connections stay.
+    pub fn waiting_at_most(self, answer_wait: Duration) -> KafkaOffsets {
+        KafkaOffsets { answer_wait, ..self }
+    }
+
     /// First and next offset of a partition, records of open transactions included.
     fn bounds(&self, topic: &str, partition: Partition) -> Result<(u64, u64), LogError> {
-        self.serve();
         let number = native(partition)?;
-        let (low, high) = self
-            .watermarks
-            .fetch_watermarks(topic, number, ANSWER_WAIT_MAX)
-            .map_err(|error| log_error("asking for a partition's bounds", &error))?;
+        let bounds = self.watermarks.fetch_watermarks(topic, number, self.answer_wait);
+        let (low, high) = self.answer("asking for a partition's bounds", bounds)?;
         let offset = |offset: i64| {
             u64::try_from(offset)
                 .map_err(|_| LogError::Retry(format!("{topic} {partition} has no bounds yet")))
@@ -70,10 +77,11 @@ impl KafkaOffsets {
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
     }
 
-    /// Lets the clients write their logs.
-    fn serve(&self) {
-        drop(self.committed.poll(Duration::ZERO));
-        drop(self.watermarks.poll(Duration::ZERO));
+    /// What a client answered; whatever it has to say besides comes into the log first.
+    fn answer<T>(&self, doing: &str, answer: KafkaResult<T>) -> Result<T, LogError> {
+        serve(&self.committed);
+        serve(&self.watermarks);
+        answer.map_err(|error| log_error(doing, &error))
     }
 }
 
@@ -83,20 +91,19 @@ impl Offsets for KafkaOffsets {
         partitions: &[Partition],
         wait: Duration,
     ) -> Result<Vec<Committed>, LogError> {
-        let failed = |error| log_error("asking for committed offsets", &error);
-        self.serve();
+        const DOING: &str = "asking for committed offsets";
         let deadline = Instant::now() + wait;
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
             list.add_partition(&self.settings.topics.orders, native(*partition)?);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let list = self.committed.committed_offsets(list, left).map_err(failed)?;
+        let list = self.answer(DOING, self.committed.committed_offsets(list, left))?;
         let find = |partition: &Partition| {
             let element = list
                 .find_partition(&self.settings.topics.orders, native(*partition)?)
                 .ok_or_else(|| LogError::Retry(format!("no answer for partition {partition}")))?;
-            element.error().map_err(failed)?;
+            element.error().map_err(|error| log_error(DOING, &error))?;
             let offset = match element.offset() {
                 NativeOffset::Offset(offset) => u64::try_from(offset).ok().map(Offset),
                 _ => None,
@@ -131,23 +138,21 @@ impl Offsets for KafkaOffsets {
     }
 
     fn partition_count(&mut self) -> Result<u32, LogError> {
-        self.serve();
         let orders = &self.settings.topics.orders;
-        let metadata = self
-            .watermarks
-            .fetch_metadata(Some(orders), ANSWER_WAIT_MAX)
-            .map_err(|error| log_error("asking for the topic", &error))?;
+        let metadata = self.watermarks.fetch_metadata(Some(orders), self.answer_wait);
+        let metadata = self.answer("asking for the topic", metadata)?;
         let topic = metadata.topics().first();
         let partitions = topic.map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
-            return Err(LogError::Fatal(format!("the topic {orders} does not exist")));
+            return Err(LogError::Fatal(format!(
+                "the topic {orders} does not exist; create it with `floodgate topics create`"
+            )));
         }
         Ok(u32::try_from(partitions).expect("partitions are numbered in 31 bits"))
     }
 
     fn cluster_id(&mut self) -> Result<String, LogError> {
-        self.serve();
-        let id = self.watermarks.client().fetch_cluster_id(ANSWER_WAIT_MAX);
+        let id = self.watermarks.client().fetch_cluster_id(self.answer_wait);
         id.ok_or_else(|| LogError::Retry("the brokers do not answer".to_owned()))
     }
 }

@@ -12,7 +12,9 @@ use pipeline::log::Partition;
 enum Standing {
     /// It works on it.
     Working,
-    /// It has released it, or never took it up.
+    /// It has released it without being asked, and shows it until the group takes it away.
+    Refused,
+    /// It has released it as it was asked to, or never took it up: it knows nothing of it.
     GivenUp,
 }
 
@@ -51,9 +53,22 @@ impl Ownership {
         if self.leaving { Vec::new() } else { self.worked_on(partitions) }
     }
 
+    /// Of these, which the group takes away, those that the worker refused: it is told of their loss,
+    /// and then knows nothing of them any more.
+    pub(crate) fn take_refused(&mut self, partitions: &[Partition]) -> Vec<Partition> {
+        let refused = self.standing(partitions, |standing| standing == Standing::Refused);
+        self.give_up(&refused);
+        refused
+    }
+
+    /// The group gave these to a worker that is not its member any more.
+    pub(crate) fn turn_away(&mut self, partitions: &[Partition]) {
+        self.partitions.extend(partitions.iter().map(|partition| (*partition, Standing::GivenUp)));
+    }
+
     /// The group took these away; those which the worker is to be told of.
     pub(crate) fn lose(&mut self, partitions: &[Partition]) -> Vec<Partition> {
-        let lost = self.worked_on(partitions);
+        let lost = self.known(partitions);
         self.partitions.retain(|partition, _| !partitions.contains(partition));
         lost
     }
@@ -62,13 +77,23 @@ impl Ownership {
     /// told of. The group has yet to be answered for all of them.
     pub(crate) fn lose_all(&mut self) -> Vec<Partition> {
         let all: Vec<Partition> = self.partitions.keys().copied().collect();
-        let lost = self.worked_on(&all);
-        self.release(&all);
+        let lost = self.known(&all);
+        self.give_up(&all);
         lost
     }
 
     /// The worker gives partitions up.
     pub(crate) fn release(&mut self, partitions: &[Partition]) {
+        let asked_back = self.asked_back.as_deref().unwrap_or_default();
+        for partition in partitions {
+            if let Some(standing) = self.partitions.get_mut(partition) {
+                let asked = self.leaving || asked_back.contains(partition);
+                *standing = if asked { Standing::GivenUp } else { Standing::Refused };
+            }
+        }
+    }
+
+    fn give_up(&mut self, partitions: &[Partition]) {
         for partition in partitions {
             if let Some(standing) = self.partitions.get_mut(partition) {
                 *standing = Standing::GivenUp;
@@ -101,11 +126,22 @@ impl Ownership {
 
     /// Whether the worker wants to leave and has released everything.
     pub(crate) fn can_leave(&self) -> bool {
-        self.leaving && self.partitions.values().all(|standing| *standing == Standing::GivenUp)
+        self.leaving && self.partitions.values().all(|standing| *standing != Standing::Working)
     }
 
     fn worked_on(&self, partitions: &[Partition]) -> Vec<Partition> {
-        partitions.iter().copied().filter(|partition| self.works_on(*partition)).collect()
+        self.standing(partitions, |standing| standing == Standing::Working)
+    }
+
+    /// Those of which the worker knows.
+    fn known(&self, partitions: &[Partition]) -> Vec<Partition> {
+        self.standing(partitions, |standing| standing != Standing::GivenUp)
+    }
+
+    fn standing(&self, partitions: &[Partition], is_it: fn(Standing) -> bool) -> Vec<Partition> {
+        let found =
+            |partition: &Partition| self.partitions.get(partition).copied().is_some_and(is_it);
+        partitions.iter().copied().filter(found).collect()
     }
 }
 
@@ -140,6 +176,26 @@ mod ownership_tests {
         assert_eq!(ownership.take_answer(), None);
         assert!(ownership.revoke(&[0]).is_empty());
         assert_eq!(ownership.take_answer(), Some(vec![0]));
+    }
+
+    #[test]
+    fn the_loss_of_a_refused_partition_is_told_once_however_it_comes_about() {
+        let refusing = || {
+            let mut ownership = owning(&[0, 1]);
+            ownership.release(&[0]);
+            ownership
+        };
+        let mut ownership = refusing();
+        assert!(ownership.revoke(&[0, 1]).eq(&[1]));
+        assert_eq!(ownership.take_refused(&[0, 1]), [0]);
+        assert!(ownership.take_refused(&[0, 1]).is_empty());
+        // What was asked for is not refused, and its release not a loss.
+        ownership.release(&[1]);
+        assert!(ownership.take_refused(&[0, 1]).is_empty());
+        assert_eq!(refusing().lose(&[0]), [0]);
+        let mut ownership = refusing();
+        assert_eq!(ownership.lose_all(), [0, 1]);
+        assert!(ownership.lose(&[0, 1]).is_empty());
     }
 
     #[test]

@@ -28,7 +28,7 @@ use rdkafka::types::{
 use wire::{Output, Topic};
 
 use crate::errors::{Class, class, log_error};
-use crate::logging::Logging;
+use crate::logging::{Logging, each_event, string, write_event};
 use crate::metadata::GroupMetadata;
 use crate::settings::Settings;
 
@@ -72,8 +72,8 @@ impl TransactionError {
         match class(self.code) {
             Class::Fenced => LogError::Fenced(message),
             Class::Lasting => LogError::Fatal(message),
-            Class::Passing if self.retriable => LogError::Retry(message),
-            Class::Passing => LogError::Transaction(message),
+            Class::Passing | Class::Missing if self.retriable => LogError::Retry(message),
+            Class::Passing | Class::Missing => LogError::Transaction(message),
         }
     }
 }
@@ -202,21 +202,8 @@ impl Producer {
 
     /// Serves what librdkafka has to say, without waiting.
     pub(crate) fn serve(&self) {
-        // SAFETY: the client is alive; the queue is ours and destroyed below.
-        let queue = unsafe { native::rd_kafka_queue_get_main(self.ptr()) };
-        loop {
-            // SAFETY: client and queue are alive, and the event is destroyed after its last use.
-            unsafe {
-                let event = native::rd_kafka_queue_poll(queue, 0);
-                if event.is_null() {
-                    break;
-                }
-                self.take_in(event);
-                native::rd_kafka_event_destroy(event);
-            }
-        }
-        // SAFETY: see above.
-        unsafe { native::rd_kafka_queue_destroy(queue) };
+        // SAFETY: the client is alive, and so is each event while it is taken in.
+        unsafe { each_event(self.ptr(), |event| self.take_in(event)) };
     }
 
     /// # Safety
@@ -225,19 +212,6 @@ impl Producer {
         // SAFETY: the event is alive, and the texts live as long.
         unsafe {
             match native::rd_kafka_event_type(event) {
-                native::RD_KAFKA_EVENT_LOG => {
-                    let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
-                    let (facility_at, text_at) = (&raw mut facility, &raw mut text);
-                    if native::rd_kafka_event_log(event, facility_at, text_at, &raw mut level) == 0
-                    {
-                        let (facility, text) = (string(facility), string(text));
-                        crate::logging::write("producer", level, &facility, &text);
-                    }
-                }
-                native::RD_KAFKA_EVENT_ERROR => {
-                    let error = string(native::rd_kafka_event_error_string(event));
-                    tracing::warn!(client = "producer", error, "Kafka client error");
-                }
                 native::RD_KAFKA_EVENT_DR => loop {
                     let message = native::rd_kafka_event_message_next(event);
                     if message.is_null() {
@@ -250,7 +224,7 @@ impl Producer {
                         });
                     }
                 },
-                _ => {}
+                _ => write_event("producer", event),
             }
         }
     }
@@ -473,13 +447,6 @@ unsafe fn result(error: *mut native::rd_kafka_error_t) -> Result<(), Transaction
         native::rd_kafka_error_destroy(error);
         Err(taken)
     }
-}
-
-/// # Safety
-/// `text` is a string.
-unsafe fn string(text: *const c_char) -> String {
-    // SAFETY: that is the caller's promise.
-    unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
 }
 
 fn parts(bytes: Option<&[u8]>) -> (*const c_void, usize) {

@@ -42,6 +42,8 @@ pub struct PartitionReader {
     /// Topic and partition, to be named in errors.
     place: String,
     heard_at: Instant,
+    /// What went wrong since.
+    trouble: Option<String>,
     ended: bool,
 }
 
@@ -95,7 +97,8 @@ impl PartitionReader {
             .and_then(|()| consumer.assign(&list))
             .map_err(|error| failed("starting to read", &error))?;
         let place = format!("{topic} {partition}");
-        Ok(PartitionReader { consumer, place, heard_at: Instant::now(), ended: false })
+        let heard_at = Instant::now();
+        Ok(PartitionReader { consumer, place, heard_at, trouble: None, ended: false })
     }
 
     /// Polls once; none if nothing came.
@@ -103,6 +106,7 @@ impl PartitionReader {
         match self.consumer.poll(POLL_WAIT) {
             Some(Ok(message)) => {
                 self.heard_at = Instant::now();
+                self.trouble = None;
                 return Ok(Some(owned(&message)));
             }
             Some(Err(KafkaError::PartitionEOF(_))) => self.ended = true,
@@ -116,16 +120,18 @@ impl PartitionReader {
                 )));
             }
             Some(Err(error)) => {
-                if let error @ LogError::Fatal(_) = log_error("reading", &error) {
+                let error = log_error("reading", &error);
+                if matches!(error, LogError::Fatal(_)) {
                     return Err(error);
                 }
+                self.trouble = Some(error.to_string());
             }
             None => {}
         }
         if self.heard_at.elapsed() >= SILENCE_MAX {
-            let waited = SILENCE_MAX.as_secs();
-            let place = &self.place;
-            return Err(LogError::Retry(format!("{place}: no answer for {waited} s")));
+            let (place, waited) = (&self.place, SILENCE_MAX.as_secs());
+            let why = self.trouble.take().map(|why| format!(": {why}")).unwrap_or_default();
+            return Err(LogError::Retry(format!("{place}: no answer for {waited} s{why}")));
         }
         Ok(None)
     }

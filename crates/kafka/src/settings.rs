@@ -80,6 +80,9 @@ pub struct Settings {
     pub session_timeout_ms: u32,
     /// After how long the broker aborts an open transaction, in milliseconds.
     pub transaction_timeout_ms: u32,
+    /// How long a topic that is in use may be unknown to the brokers before it counts as missing, in
+    /// milliseconds.
+    pub missing_topic_ms: u32,
     /// How many KiB of fetched records may wait in memory for each partition that is read. What is
     /// really in use can exceed it by one fetch of 1 MiB, times what compression saved, and by some
     /// 250 bytes of bookkeeping a record. More is no faster: it only leaves the caches.
@@ -103,6 +106,7 @@ impl fmt::Debug for Settings {
             .field("client_id", &self.client_id)
             .field("session_timeout_ms", &self.session_timeout_ms)
             .field("transaction_timeout_ms", &self.transaction_timeout_ms)
+            .field("missing_topic_ms", &self.missing_topic_ms)
             .field("fetched_kib_max", &self.fetched_kib_max)
             .field("common", &self.common.keys())
             .field("consumer", &self.consumer.keys())
@@ -171,6 +175,7 @@ impl Settings {
             client_id: transactional_id.to_owned(),
             session_timeout_ms: 10_000,
             transaction_timeout_ms: 10_000,
+            missing_topic_ms: 60_000,
             fetched_kib_max: 8_192,
             common: BTreeMap::new(),
             consumer: BTreeMap::new(),

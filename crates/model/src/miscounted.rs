@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use crate::counters::{Counter, CounterKey, Counters};
-use crate::matching::shown;
+use crate::matching::{same_timestamp, shown};
 use crate::record::{OutputRecord, Topic};
 use crate::verdict::{Fault, Findings};
 
@@ -59,7 +59,7 @@ impl CounterJudge {
         let right = outdated
             || expected.as_ref().is_some_and(|expected| {
                 expected.value == record.value
-                    && expected.timestamp == record.timestamp
+                    && same_timestamp(expected, record)
                     && expected.headers == record.headers
             });
         if !right {

@@ -19,9 +19,6 @@ use crate::opening::{NotOpened, Opened, Opener};
 use crate::snapshot::{self, Header};
 use crate::store::{Place, SnapshotStore, StoreError};
 
-/// Snapshots that stay for each partition.
-pub const SNAPSHOTS_KEPT: usize = 2;
-
 /// Something to be done.
 #[derive(Debug)]
 pub enum Job {
@@ -42,6 +39,8 @@ pub struct Publication {
     pub header: Header,
     /// The state.
     pub state: Frozen,
+    /// The newest snapshot that this process has restored or published, which is therefore whole.
+    pub previous: Option<Offset>,
     /// Held until the publication is over, so that one is under way at a time.
     pub slot: Option<SlotGuard>,
 }
@@ -106,26 +105,64 @@ impl Drop for SlotGuard {
     }
 }
 
-/// Serialises a state, keeps it, and removes snapshots that are no longer needed.
+/// Serialises a state, keeps it, and removes the snapshots that are no longer needed.
+///
+/// Of those below it the newest whole one stays, so that two can be started from.
 pub fn publish(
     store: &dyn SnapshotStore,
     publication: Publication,
 ) -> Result<Published, StoreError> {
     let started = Instant::now();
-    let Publication { place, header, state, slot } = publication;
+    let Publication { place, header, state, previous, slot } = publication;
     let bytes = snapshot::encode(&place, &header, &state)
         .map_err(|error| StoreError(format!("cannot serialise: {error}")))?;
     // Gives the shared pages back before the slow part.
     drop(state);
     let size = bytes.len() as u64;
-    store.create(&place, header.offset, bytes)?;
-    for old in
-        store.list(&place)?.into_iter().filter(|old| *old < header.offset).skip(SNAPSHOTS_KEPT - 1)
-    {
-        store.delete(&place, old)?;
-    }
+    let present = store.list(&place)?;
+    keep(store, &place, header.offset, bytes, present.contains(&header.offset))?;
+    let below = present.into_iter().filter(|old| *old < header.offset);
+    prune(store, &place, below, previous)?;
     drop(slot);
     Ok(Published { bytes: size, took: started.elapsed() })
+}
+
+/// Leaves a whole snapshot at `offset`, whatever is there now.
+fn keep(
+    store: &dyn SnapshotStore,
+    place: &Place,
+    offset: Offset,
+    bytes: Vec<u8>,
+    is_present: bool,
+) -> Result<(), StoreError> {
+    if !is_present {
+        return store.create(place, offset, bytes).map(drop);
+    }
+    if snapshot::is_whole(place, offset, &store.read(place, offset)?) {
+        return Ok(());
+    }
+    tracing::warn!("the snapshot {place}/{} is damaged, writing it anew", offset.0);
+    store.replace(place, offset, bytes)
+}
+
+/// Removes all but the newest whole one of these snapshots, which come newest first. They are read
+/// down to that one only, and `previous` is known to be whole without.
+fn prune(
+    store: &dyn SnapshotStore,
+    place: &Place,
+    mut snapshots: impl Iterator<Item = Offset>,
+    previous: Option<Offset>,
+) -> Result<(), StoreError> {
+    for offset in snapshots.by_ref() {
+        if previous == Some(offset)
+            || snapshot::is_whole(place, offset, &store.read(place, offset)?)
+        {
+            break;
+        }
+        tracing::warn!("the snapshot {place}/{} is damaged, removing it", offset.0);
+        store.delete(place, offset)?;
+    }
+    snapshots.try_for_each(|offset| store.delete(place, offset))
 }
 
 /// Two threads of one worker: one opens and asks, one publishes.

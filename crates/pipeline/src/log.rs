@@ -30,7 +30,8 @@ pub enum Event<'a> {
     /// until [`Log::release`].
     Revoked(&'a [Partition]),
     /// These were taken away: somebody else may own them already. Nothing of them may be produced
-    /// or committed any more; no release is owed.
+    /// or committed any more; no release is owed. Partitions that were released without being asked
+    /// for come so too, once the group asks for them.
     Lost(&'a [Partition]),
     /// Records of one started partition, at most [`RECORDS_PER_EVENT_MAX`], oldest first. Offsets
     /// grow but may have gaps (transaction markers, aborted records).

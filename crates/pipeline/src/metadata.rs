@@ -63,6 +63,35 @@ pub fn rules_text(rules: &Rules) -> String {
     )
 }
 
+/// The rules with this hash, if they can be found: each setting as in one of `known`, or all of them
+/// as in the first, with fewer partitions. What has the hash of the rules is the rules.
+pub fn rules_with_hash(hash: RulesHash, known: &[Rules]) -> Option<Rules> {
+    type Take = fn(&mut Rules, &Rules);
+    let settings: [Take; 7] = [
+        |rules, from| rules.order_window_ms = from.order_window_ms,
+        |rules, from| rules.receipt_window_ms = from.receipt_window_ms,
+        |rules, from| rules.skew_ms = from.skew_ms,
+        |rules, from| rules.hold_ttl_ms = from.hold_ttl_ms,
+        |rules, from| rules.day_offset_ms = from.day_offset_ms,
+        |rules, from| rules.partitioner = from.partitioner,
+        |rules, from| rules.partitions = from.partitions,
+    ];
+    let first = *known.first()?;
+    let mut mixed = vec![first];
+    for take in settings {
+        let others = |rules: Rules| {
+            known.iter().map(move |from| {
+                let mut other = rules;
+                take(&mut other, from);
+                other
+            })
+        };
+        mixed = mixed.into_iter().flat_map(others).collect();
+    }
+    let fewer = (1..first.partitions).map(|partitions| Rules { partitions, ..first });
+    mixed.into_iter().chain(fewer).find(|rules| RulesHash::of(rules) == hash)
+}
+
 impl fmt::Display for CommitMetadata {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let CommitMetadata { state_version, rules, digest, snapshot } = self;
@@ -137,6 +166,23 @@ mod tests {
         ] {
             assert!(text.parse::<CommitMetadata>().is_err(), "{text:?}");
         }
+    }
+
+    #[test]
+    fn rules_are_found_by_their_hash_where_each_setting_is_known() {
+        let own = Rules { hold_ttl_ms: 5, skew_ms: 7, partitions: 8, ..Rules::default() };
+        let known = [own, Rules::default()];
+        let found = |rules: Rules| rules_with_hash(RulesHash::of(&rules), &known);
+        for recorded in [
+            own,
+            Rules::default(),
+            Rules { skew_ms: 60_000, ..own },
+            Rules { hold_ttl_ms: 900_000, ..own },
+            Rules { partitions: 3, ..own },
+        ] {
+            assert_eq!(found(recorded), Some(recorded));
+        }
+        assert_eq!(found(Rules { skew_ms: 8, ..own }), None);
     }
 
     #[test]

@@ -16,7 +16,7 @@ use ledger::{Ledger, STATE_VERSION};
 use crate::digest::Digest;
 use crate::engine::Engine;
 use crate::log::{Committed, LogError, Offsets, Partition};
-use crate::metadata::{CommitMetadata, RulesHash, rules_text};
+use crate::metadata::{CommitMetadata, RulesHash, rules_text, rules_with_hash};
 use crate::snapshot::{self, Header};
 use crate::stock_view::PartitionView;
 use crate::store::{Place, SnapshotStore, StoreError};
@@ -309,11 +309,21 @@ impl Opener {
             return Err(Refusal::StateVersion { partition, count, recorded, own });
         }
         if count > 0 && metadata.rules != RulesHash::of(own) {
-            let recorded = match recorded {
-                Some(rules) if RulesHash::of(&rules) == metadata.rules => rules_text(&rules),
-                _ => format!("rules with hash {}", metadata.rules),
+            let known: Vec<Rules> = [*own, Rules::default()].into_iter().chain(recorded).collect();
+            let recorded = match rules_with_hash(metadata.rules, &known) {
+                Some(rules) if rules.partitions != own.partitions => {
+                    let (recorded, actual) = (rules.partitions, own.partitions);
+                    return Err(Refusal::PartitionCount { partition, recorded, actual });
+                }
+                Some(rules) => rules_text(&rules),
+                None => format!(
+                    "their hash is {}, and no snapshot says more; they are no mixture of the \
+                     configured ones and the defaults. A start with them logged `joining the \
+                     group` with this rules_hash and the rules themselves",
+                    metadata.rules
+                ),
             };
-            let configured = rules_text(own);
+            let configured = format!("{} (their hash is {})", rules_text(own), RulesHash::of(own));
             return Err(Refusal::RulesDiffer { partition, count, recorded, configured });
         }
         Ok(())

@@ -229,6 +229,13 @@ impl Working {
         under_way.is_none() && records_since > 0 && wanted
     }
 
+    /// The offset as of which the state may be published: none while it is another one than was
+    /// committed there, as in a replay, whose digest has yet to be reached.
+    pub(crate) fn publishable(&self) -> Option<Offset> {
+        let next = self.engine.next();
+        (self.replay.is_none() && self.committed == Some(next)).then_some(next)
+    }
+
     pub(crate) fn metadata(&self, rules: RulesHash) -> CommitMetadata {
         CommitMetadata {
             state_version: ledger::STATE_VERSION,

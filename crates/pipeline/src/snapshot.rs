@@ -109,6 +109,12 @@ pub fn decode(place: &Place, offset: Offset, bytes: &[u8]) -> Result<(Header, Le
     Ok((header, ledger))
 }
 
+/// Whether these bytes, which were read from `place` under the name of `offset`, are what somebody
+/// wrote there. The state is not restored: its bytes are whole, though perhaps another version's.
+pub fn is_whole(place: &Place, offset: Offset, bytes: &[u8]) -> bool {
+    matches!(decode_header(place, offset, bytes), Ok(_) | Err(Damage::StateVersion(_)))
+}
+
 /// The header, once checksum, place and version are right, and the compressed body.
 fn decode_header<'a>(
     place: &Place,

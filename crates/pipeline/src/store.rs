@@ -1,7 +1,8 @@
 //! The port to where snapshots are kept, and its implementation on `object_store`.
 //!
 //! Not what a snapshot holds: see [`crate::snapshot`]. Calls block, so they are made off the
-//! worker's thread. Invariant: a snapshot is there whole or not at all, and is never overwritten.
+//! worker's thread. Invariant: a snapshot is there whole or not at all, and only what
+//! [`SnapshotStore::replace`] is asked for is ever overwritten.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -74,6 +75,9 @@ pub trait SnapshotStore: Send + Sync {
 
     /// Keeps a snapshot durably under a name that must be new.
     fn create(&self, place: &Place, offset: Offset, bytes: Vec<u8>) -> Result<Created, StoreError>;
+
+    /// Puts a snapshot in the place of one that cannot be used. There is no moment without either.
+    fn replace(&self, place: &Place, offset: Offset, bytes: Vec<u8>) -> Result<(), StoreError>;
 
     /// Removes a snapshot; one that is not there is no error.
     fn delete(&self, place: &Place, offset: Offset) -> Result<(), StoreError>;
@@ -177,6 +181,14 @@ impl SnapshotStore for ObjectSnapshots {
         }
     }
 
+    fn replace(&self, place: &Place, offset: Offset, bytes: Vec<u8>) -> Result<(), StoreError> {
+        // Every store of `object_store` overwrites in one step; a directory renames a whole file.
+        let options = PutOptions::from(PutMode::Overwrite);
+        let path = place.path(offset);
+        let put = self.runtime.block_on(self.objects.put_opts(&path, bytes.into(), options));
+        put.map(drop).map_err(|error| failed(&error))
+    }
+
     fn delete(&self, place: &Place, offset: Offset) -> Result<(), StoreError> {
         match self.runtime.block_on(self.objects.delete(&place.path(offset))) {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -208,6 +220,8 @@ mod tests {
         assert_eq!(store.list(&here), Ok(vec![Offset(100), Offset(20), Offset(7)]));
         assert_eq!(store.create(&here, Offset(7), vec![9]), Ok(Created::Existed));
         assert_eq!(store.read(&here, Offset(7)), Ok(vec![1, 2]));
+        assert_eq!(store.replace(&here, Offset(7), vec![4]), Ok(()));
+        assert_eq!(store.read(&here, Offset(7)), Ok(vec![4]));
         assert_eq!(store.delete(&here, Offset(7)), Ok(()));
         assert_eq!(store.delete(&here, Offset(7)), Ok(()));
         assert_eq!(store.list(&here), Ok(vec![Offset(100), Offset(20)]));
@@ -215,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn snapshots_of_one_place_are_listed_newest_first_and_never_overwritten() {
+    fn snapshots_of_one_place_are_listed_newest_first_and_overwritten_only_when_asked_for() {
         let directory = tempfile::tempdir().unwrap();
         check(&ObjectSnapshots::in_directory(&directory.path().join("deeper")).unwrap());
         check(&ObjectSnapshots::in_memory().unwrap());

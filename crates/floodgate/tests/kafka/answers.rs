@@ -13,6 +13,21 @@ use crate::orders::{SKU, Shop, sale};
 use crate::process::await_some;
 use crate::stage::{Record, Seen, Stage, Stamps};
 
+/// Before the first record with a time of its own, T is 0, which no Kafka client can write.
+#[test]
+fn the_audit_misses_no_timestamp_that_cannot_be_written() {
+    let Some(stage) = Stage::new(1, Stamps::Create) else { return };
+    let mut publisher = stage.publisher();
+    let garbage = Some(b"garbage".to_vec());
+    publisher.publish(&[Record { timestamp: -1, value: garbage, ..Record::default() }]);
+    let settle = stage.settle("zero");
+    stage.await_settled(publisher.ends());
+    settle.stop();
+    let letters = stage.read("orders.dlq", 0);
+    assert!(letters.len() == 1 && letters[0].timestamp > 0, "{letters:?}");
+    stage.audit(publisher.ends());
+}
+
 const ANSWERS: [Topic; 3] = [Topic::Status, Topic::Settled, Topic::DeadLetters];
 
 /// What the pipeline's own machine makes of the same records, without any log.

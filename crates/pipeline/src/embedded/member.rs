@@ -42,7 +42,9 @@ pub struct EmbeddedLog {
     membership: Membership,
     /// What it was told is its own, less what it released.
     owned: BTreeSet<Partition>,
-    /// What of that the group asked back.
+    /// What it released without being asked: in the group's eyes its own.
+    refused: BTreeSet<Partition>,
+    /// What of `owned` the group asked back.
     asked_back: BTreeSet<Partition>,
     readers: BTreeMap<Partition, Reader>,
     batch: Batch,
@@ -90,6 +92,7 @@ impl EmbeddedLog {
             vanished,
             membership: Membership::NotJoined,
             owned: BTreeSet::new(),
+            refused: BTreeSet::new(),
             asked_back: BTreeSet::new(),
             readers: BTreeMap::new(),
             batch: Batch::default(),
@@ -115,7 +118,11 @@ impl EmbeddedLog {
     /// Hands on what the group has to tell; says whether there was something.
     fn serve_group(&mut self, on_event: &mut dyn FnMut(Event<'_>)) -> bool {
         let (was_removed, events) = self.heartbeat();
-        let lost = if was_removed { std::mem::take(&mut self.owned) } else { BTreeSet::new() };
+        let mut lost = BTreeSet::new();
+        if was_removed {
+            lost.append(&mut self.owned);
+            lost.append(&mut self.refused);
+        }
         if !lost.is_empty() {
             self.readers.clear();
             self.asked_back.clear();
@@ -135,11 +142,15 @@ impl EmbeddedLog {
         anything
     }
 
-    /// What the worker has released without being asked goes back at once and without a word.
+    /// What the worker has released without being asked goes back at once; it is only told so.
     fn ask_back(&mut self, partitions: &[Partition], on_event: &mut dyn FnMut(Event<'_>)) {
         let is_owned = |partition: &Partition| self.owned.contains(partition);
-        let (owned, refused): (Vec<_>, Vec<_>) = partitions.iter().partition(|p| is_owned(p));
+        let (owned, mut refused): (Vec<_>, Vec<_>) = partitions.iter().partition(|p| is_owned(p));
         self.give_up(&refused);
+        refused.retain(|partition| self.refused.remove(partition));
+        if !refused.is_empty() {
+            on_event(Event::Lost(&refused));
+        }
         if !owned.is_empty() {
             self.asked_back.extend(&owned);
             on_event(Event::Revoked(&owned));
@@ -370,7 +381,9 @@ impl Log for EmbeddedLog {
         judge(verdict, || {
             for partition in partitions {
                 self.readers.remove(partition);
-                self.owned.remove(partition);
+                if self.owned.remove(partition) && !self.asked_back.contains(partition) {
+                    self.refused.insert(*partition);
+                }
             }
             let mut given_up = partitions.to_vec();
             given_up.retain(|partition| self.asked_back.remove(partition));

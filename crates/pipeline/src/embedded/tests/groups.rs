@@ -147,7 +147,7 @@ fn a_refused_partition_trips_no_other_worker_until_the_group_moves_it() {
 
     let mut second = worker(&broker, "worker-1");
     assert_eq!(poll(&mut second), []);
-    assert_eq!(poll(&mut first), [], "it goes back without a word");
+    assert_eq!(poll(&mut first), [Told::Lost(vec![1])], "it goes back without being asked for");
     assert_eq!(poll(&mut second), [Told::Assigned(vec![1])]);
     assert_eq!(poll(&mut first), []);
 }
@@ -162,7 +162,7 @@ fn a_refusal_is_not_taken_for_the_answer_to_a_request_that_it_crossed() {
     first.release(&[1]).unwrap();
     assert_eq!(broker.owners(GROUP), [Some(first.id()), Some(first.id())]);
     broker.expire_session(second.id());
-    assert_eq!(poll(&mut first), []);
+    assert_eq!(poll(&mut first), [Told::Lost(vec![1])]);
     assert_eq!(poll(&mut first), [Told::Assigned(vec![1])]);
     first.start(1, Offset(0)).unwrap();
     assert_eq!(poll(&mut first), [Told::End(1, 0)]);
