@@ -310,6 +310,51 @@ fn sale_days_go_on_alike_from_anywhere() {
     sale(Settings::default(), 1_500, 3, Rules { hold_ttl_ms: 700, ..Rules::default() }).check();
 }
 
+/// A pipeline that goes on from a snapshot under other rules is followed: what was forgotten stays
+/// forgotten, and a hold keeps its time, whatever the new windows are.
+fn change_rules(seed: u64, after: usize, changed: Rules) {
+    let stream = hostile(seed, 2_000);
+    let (mut engine, mut outputs) = (stream.engine(), Outputs::new());
+    let (before, behind) = stream.inputs.split_at(after);
+    with_records(0, before, |records| engine.apply(records, &mut outputs));
+    outputs.clear();
+    let mut ledger = stream.through_a_snapshot(&mut engine);
+    ledger.set_rules(changed);
+    let mut model = handover::model_of(&ledger, model_rules(&changed), 0);
+    model = model.with_input_topic(sides::INPUT);
+    let (digest, next) = (engine.digest(), engine.next());
+    let mut engine = Engine::resume(0, sides::INPUT, changed, ledger, digest, next);
+    for input in behind {
+        with_records(0, std::slice::from_ref(input), |records| {
+            engine.apply(records, &mut outputs);
+        });
+        let found: Vec<Output> = model.apply(input).into_iter().map(comparable).collect();
+        let wanted: Vec<Output> = outputs_of(&outputs).into_iter().map(comparable).collect();
+        outputs.clear();
+        assert!(found == wanted, "{}", stream.told(next.0, input, &found, &wanted));
+    }
+    engine.write_all_counters(&mut outputs);
+    let mut totals = Totals::default();
+    outputs_of(&outputs).iter().for_each(|output| totals.note(output));
+    assert_eq!(totals.without(&Totals::of_model(&model)).first_key(), None, "{}", stream.what);
+}
+
+#[test]
+fn a_change_of_rules_at_the_snapshot_is_followed() {
+    for seed in 0..6 {
+        let longer = Rules {
+            order_window_ms: 10_000_000,
+            receipt_window_ms: 500_000_000,
+            skew_ms: 5_000,
+            hold_ttl_ms: 77,
+            ..Rules::default()
+        };
+        let shorter = Rules { order_window_ms: 1_000, receipt_window_ms: 2_000, ..longer };
+        change_rules(seed, 700 + 100 * seed as usize, longer);
+        change_rules(seed, 700 + 100 * seed as usize, shorter);
+    }
+}
+
 /// `fact` with something else in its place if it is a hold.
 fn spoil_hold(fact: Fact, spoil: impl FnOnce(&mut model::OpenHold)) -> Option<Fact> {
     Some(match fact {
