@@ -30,7 +30,12 @@ pub(crate) enum Command {
     )]
     Settle(Settle),
     /// Derive every output from the input again, with other code, and compare.
-    #[command(after_help = "Example:\n  floodgate audit --brokers 127.0.0.1:9092 --format json")]
+    #[command(
+        long_about = "Derive every output from the input again, with other code, and compare. A \
+                      partition whose input no longer reaches back to its beginning is audited from \
+                      its oldest usable snapshot on.",
+        after_help = "Example:\n  floodgate audit --brokers 127.0.0.1:9092 --format json"
+    )]
     Audit(Audit),
     /// Create or check the topics.
     #[command(subcommand)]
@@ -106,6 +111,12 @@ pub(crate) struct Settle {
 pub(crate) struct Audit {
     #[command(flatten)]
     pub(crate) connection: Connection,
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// Begin at the oldest usable snapshot, where there is one, even if the input is still whole.
+    #[arg(long)]
+    pub(crate) from_snapshot: bool,
     /// How to print the verdict.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

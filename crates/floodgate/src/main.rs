@@ -10,6 +10,7 @@ mod connection;
 mod demo;
 mod exit;
 mod fleet;
+mod handover;
 mod http;
 mod judge;
 mod logging;
@@ -17,6 +18,7 @@ mod print;
 mod settle;
 mod snapshots;
 mod stock;
+mod tools;
 mod topics;
 mod validate;
 

@@ -11,50 +11,19 @@ use pipeline::adoption::{Adoption, TOPICS, Written};
 use pipeline::engine::Engine;
 use pipeline::log::{Offsets, Partition};
 use pipeline::metadata::{CommitMetadata, RulesHash};
-use pipeline::opening::{Pipeline, newest_snapshot};
+use pipeline::opening::newest_snapshot;
 use pipeline::snapshot::{self, Header};
-use pipeline::store::{ObjectSnapshots, SnapshotStore};
+use pipeline::store::SnapshotStore;
 use serde::Serialize;
 use serde_json::json;
 use wire::{Headers, Record, Topic};
 
-use crate::arguments::{Connection, Format, SnapshotAdopt, SnapshotList};
-use crate::configuration::Overrides;
-use crate::connection;
+use crate::arguments::{Format, SnapshotAdopt, SnapshotList};
 use crate::exit::Exit;
 use crate::print::{grouped, say};
+use crate::tools::Tools;
 
 const COMMITTED_WAIT: Duration = Duration::from_secs(30);
-
-/// What both commands need.
-struct Tools {
-    settings: Settings,
-    offsets: KafkaOffsets,
-    pipeline: Pipeline,
-    store: ObjectSnapshots,
-    partitions: u32,
-}
-
-impl Tools {
-    fn new(
-        connection: &Connection,
-        snapshots: Option<&std::path::PathBuf>,
-    ) -> anyhow::Result<Tools> {
-        let mut overrides = Overrides::default();
-        overrides.set("snapshots.directory", snapshots);
-        let configuration = connection::configuration_of_tool(connection, &mut overrides)?;
-        let (settings, mut offsets) = connection::offsets(&configuration)?;
-        let cluster = connection::cluster(&mut offsets).context("asking Kafka")?;
-        let pipeline = Pipeline {
-            cluster: cluster.id,
-            group: configuration.group(),
-            topic: settings.topics.orders.clone(),
-            rules: configuration.rules(cluster.partitions),
-        };
-        let store = ObjectSnapshots::in_directory(&configuration.snapshots.directory)?;
-        Ok(Tools { settings, offsets, pipeline, store, partitions: cluster.partitions })
-    }
-}
 
 /// A snapshot as it is listed.
 #[derive(Debug, Serialize)]
@@ -69,11 +38,12 @@ struct Listed {
 /// Lists what is kept; exit code 1 if something of it cannot be used.
 pub(crate) fn list(arguments: &SnapshotList) -> anyhow::Result<Exit> {
     let tools = Tools::new(&arguments.connection, arguments.snapshots.as_ref())?;
+    let store = tools.store()?;
     let mut listed = Vec::new();
     for partition in 0..tools.partitions {
         let place = tools.pipeline.place(partition);
-        for offset in tools.store.list(&place)? {
-            let bytes = tools.store.read(&place, offset)?;
+        for offset in store.list(&place)? {
+            let bytes = store.read(&place, offset)?;
             let damage = snapshot::decode(&place, offset, &bytes).err();
             let (offset, bytes) = (offset.0, bytes.len() as u64);
             let damage = damage.map(|damage| damage.to_string());
@@ -136,10 +106,10 @@ fn refuse_if_committed(offsets: &mut KafkaOffsets, partition: Partition) -> anyh
 }
 
 fn newest(tools: &Tools, partition: Partition) -> anyhow::Result<(Header, Engine)> {
-    let Tools { store, pipeline, .. } = tools;
+    let (store, pipeline) = (tools.store()?, &tools.pipeline);
     let place = pipeline.place(partition);
     let mut skipped = Vec::new();
-    let found = newest_snapshot(store, &place, Offset(u64::MAX), &mut skipped)?;
+    let found = newest_snapshot(&store, &place, Offset(u64::MAX), &mut skipped)?;
     skipped.iter().for_each(|skipped| say(&format!("snapshot is passed over: {skipped}")));
     let (header, ledger) = found.with_context(|| {
         format!(

@@ -122,7 +122,8 @@ pub struct Figures {
 pub struct Counter {
     /// The absolute totals.
     pub figures: Figures,
-    /// The offset of the input record that changed them last.
+    /// The offset of the input record that changed them last; 0 where that was before the state from
+    /// which the partition resumed.
     pub changed_at: u64,
 }
 
@@ -137,6 +138,11 @@ pub struct Counters {
 impl Counters {
     pub(crate) fn new(partition: u32, day_offset_ms: i64) -> Counters {
         Counters { partition, day_offset_ms, counters: BTreeMap::new() }
+    }
+
+    /// Takes in what a counter stood at where the partition goes on.
+    pub(crate) fn learn(&mut self, key: CounterKey, figures: Figures) {
+        self.counters.insert(key, Counter { figures, changed_at: 0 });
     }
 
     /// Every counter, by day, then dimension name, then value.
