@@ -146,22 +146,27 @@ fn a_suspect_commit_cannot_decide_the_next_transaction() {
 
 #[test]
 fn no_record_is_read_while_the_outcome_is_uncertain() {
-    let mut world = World::new(1);
-    let mut hand = in_a_transaction(&mut world);
-    world.script.expect("end", Verdict::FailBefore(trouble()));
-    for _ in 0..20 {
-        world.script.expect("init", Verdict::FailBefore(trouble()));
+    for goes_on_reading in [false, true] {
+        let mut world = World::new(1);
+        let mut hand = in_a_transaction(&mut world);
+        world.script.expect("end", Verdict::FailBefore(trouble()));
+        if goes_on_reading {
+            world.script.expect("stop", Verdict::FailBefore(trouble()));
+        }
+        for _ in 0..20 {
+            world.script.expect("init", Verdict::FailBefore(trouble()));
+        }
+        world.turns(&mut hand, 10);
+        let next = hand.partition(0).next;
+        let outputs = world.outputs(0);
+        world.publish();
+        world.turns(&mut hand, 8);
+        assert_eq!(hand.partition(0).next, next);
+        assert_eq!(world.outputs(0), outputs);
+        world.settle(&mut hand);
+        world.stop(hand);
+        world.assert_settled("after the outage");
     }
-    world.turns(&mut hand, 10);
-    let next = hand.partition(0).next;
-    let outputs = world.outputs(0);
-    world.publish();
-    world.turns(&mut hand, 8);
-    assert_eq!(hand.partition(0).next, next);
-    assert_eq!(world.outputs(0), outputs);
-    world.settle(&mut hand);
-    world.stop(hand);
-    world.assert_settled("after the outage");
 }
 
 #[test]

@@ -102,7 +102,10 @@ impl Gmv {
 
     #[cold]
     fn turn(&mut self, now: u64, day_offset_ms: u64) {
-        let (day, minute) = ((now + day_offset_ms) / DAY_MS, now / MINUTE_MS);
+        // A day offset that was lowered would go back to a day whose totals are written and forgotten,
+        // and count it again from zero.
+        let day = self.day.max((now + day_offset_ms) / DAY_MS);
+        let minute = now / MINUTE_MS;
         if (day, minute) != (self.day, self.minute) {
             if self.this_minute != self.this_minute_written {
                 let subject = Subject::Minute(self.minute);

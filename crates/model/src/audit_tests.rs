@@ -195,6 +195,24 @@ fn the_message_of_a_dead_letter_is_free_but_its_code_is_not() {
 }
 
 #[test]
+fn the_missing_parts_of_a_dead_letter_are_named_as_the_contract_has_it() {
+    let input = InputRecord {
+        value: Some(vec![b' '; 900_000]),
+        headers: vec![("trace".to_owned(), Some(vec![0; 900_001]))],
+        ..record(0, 1, "tick")
+    };
+    let log = Log::of(&Rules::default(), vec![input], 1);
+    log.expect(NONE);
+    for text in ["headers,value", "value, headers", "value;headers", "value"] {
+        let mut log = log.clone();
+        let (name, value) = log.topics[DEAD_LETTERS][0].headers.last_mut().unwrap();
+        assert_eq!(name, "__connect.errors.omitted");
+        assert_eq!(value.replace(text.as_bytes().to_vec()).unwrap(), b"value,headers");
+        log.expect(Figures { different: 1, ..NONE });
+    }
+}
+
+#[test]
 fn outputs_and_counters_of_inputs_beyond_the_committed_offset_are_not_judged() {
     for committed in 0..62 {
         let mut log = Log::of(&Rules::default(), example_inputs(), 1);
