@@ -212,8 +212,7 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// Reads with a reader that is a copy of this one, in a place of its own. This one's address stays
-    /// unknown to every call, so that it is kept in registers: that makes reading half as long again
-    /// as fast.
+    /// unknown to every call, so that it can be kept in registers.
     #[inline(always)]
     pub(crate) fn apart<T>(&mut self, read: impl FnOnce(&mut Reader<'_, 'a>) -> T) -> T {
         let Reader { json, place, type_seen, scratch, .. } = *self;

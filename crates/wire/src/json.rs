@@ -1,9 +1,10 @@
 //! A cursor over one JSON text (RFC 8259): keys, strings, numbers and skipped values.
 //!
 //! Not a parser into a tree, and it knows no field names: its callers ask for what they expect, in
-//! one pass, and skip the rest. What is rarely needed takes the cursor by value and gives it back:
-//! a cursor whose address is known to no call stays in registers, which is twice as fast. Invariant: every byte the cursor has passed was checked against the
-//! grammar, UTF-8, control characters, surrogates and depth included.
+//! one pass, and skip the rest. What is rarely needed takes the cursor by value and gives it back: a
+//! cursor whose address is known to no call can stay in registers. Invariant: every byte the cursor
+//! has passed was checked against the grammar, UTF-8, control characters, surrogates and depth
+//! included.
 //!
 //! Strings and digits are read eight bytes at a time (S. E. Anderson, "Bit Twiddling Hacks",
 //! "Determine if a word has a byte less than n"; D. Lemire, "Quickly parsing eight digits").
