@@ -1,7 +1,9 @@
 //! What a poll brings, applied at once: the worker's half that runs inside [`Log::poll`].
 //!
 //! Not the calls that follow from it, since the log is busy then: changes of membership are only
-//! noted. Invariant: a record is applied once, and live records only into the open transaction.
+//! noted. Invariant: a record is applied once, live records only into the open transaction, and none of a
+//! partition that the log was not asked to read from where it stands: the log can go on with an
+//! earlier reading when it failed to stop.
 //!
 //! [`Log::poll`]: crate::log::Log::poll
 
@@ -127,9 +129,10 @@ impl<C: Clock> Intake<'_, C> {
     }
 }
 
+/// The partition, if the log reads it from where it stands.
 fn working(
     partitions: &mut BTreeMap<Partition, Owned>,
     partition: Partition,
 ) -> Option<&mut Working> {
-    partitions.get_mut(&partition)?.working_mut()
+    partitions.get_mut(&partition)?.working_mut().filter(|working| working.is_read)
 }
