@@ -17,8 +17,10 @@
 //! | `operator` | adoption after lost offsets |
 //! | `judge` | the verdict |
 //! | `fault`, `trace` | what is counted and kept |
+//! | `campaign` | many seeds |
 
 mod calls;
+mod campaign;
 mod connection;
 mod desk;
 mod fault;
@@ -36,7 +38,11 @@ mod world;
 #[cfg(test)]
 mod tests;
 
+pub use campaign::{Campaign, Tally};
 pub use fault::{Fault, Matrix, Phase, impossible};
+
+use std::cell::Cell;
+use std::sync::Once;
 
 use plan::Plan;
 use stage::{Stage, lock};
@@ -86,7 +92,7 @@ pub fn run_traced(seed: u64) -> Run {
 }
 
 fn play(seed: u64, is_traced: bool) -> Run {
-    let _named = NamesSeedOnPanic(seed);
+    SEED.set(Some(seed));
     let stage = Stage::of(Plan::of(seed), is_traced);
     stage.play();
     let judged = if stage.has_failed() { judge::Judged::default() } else { stage.judge() };
@@ -94,6 +100,7 @@ fn play(seed: u64, is_traced: bool) -> Run {
     let processes = std::mem::take(&mut *lock(&stage.processes));
     drop(processes);
     let simulated_ms = stage.now();
+    SEED.set(None);
     let mut state = stage.state();
     let violation = state.violation.take();
     let failure = violation.map(|what| Failure { what, last_events: state.trace.last_lines() });
@@ -110,14 +117,29 @@ fn play(seed: u64, is_traced: bool) -> Run {
     }
 }
 
-/// A broken assertion says which seed broke it.
-struct NamesSeedOnPanic(u64);
+thread_local! {
+    /// What this thread plays.
+    static SEED: Cell<Option<u64>> = const { Cell::new(None) };
+}
 
-impl Drop for NamesSeedOnPanic {
-    #[allow(clippy::print_stderr, reason = "the only way to say it while a panic is under way")]
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("the simulation of seed {} panicked", self.0);
-        }
-    }
+/// From now on a broken assertion of this process also says which seed broke it, even where a panic
+/// ends the process at once.
+#[allow(clippy::print_stderr, reason = "the last word of a process that dies")]
+pub fn name_seed_on_panic() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let usual = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            usual(panic);
+            if let Some(seed) = SEED.get() {
+                eprintln!("while simulating seed {seed}; again with: {}", command(seed));
+            }
+        }));
+    });
+}
+
+/// What to type to see a seed's run again, event by event.
+#[must_use]
+pub fn command(seed: u64) -> String {
+    format!("floodgate simulate --seed {seed} --trace")
 }

@@ -52,7 +52,7 @@ impl Faults for Hook {
 
 impl Stage {
     fn on_call(self: &Arc<Self>, who: u64, call: CallName, is_member: bool) -> Verdict {
-        self.let_others_go_first(if call == CallName::EndTransaction { 20 } else { 1 });
+        self.let_others_go_first(if call == CallName::EndTransaction { 40 } else { 1 });
         if !self.is_alive(who) {
             return Verdict::FailBefore(died());
         }
@@ -135,7 +135,7 @@ impl Stage {
 
     /// A call on the store in the midst of others' calls is struck more often.
     pub(super) fn favour_of_depth(&self) -> u64 {
-        1 + 3 * u64::from(self.state().depth)
+        1 + 5 * u64::from(self.state().depth)
     }
 
     /// Whoever is in the midst of something that is over soon is struck more often.

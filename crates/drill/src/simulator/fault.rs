@@ -176,8 +176,14 @@ impl Phase {
 }
 
 /// Several phases.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Hash)]
 pub(super) struct Phases(u8);
+
+impl fmt::Debug for Phases {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_set().entries(self.iter()).finish()
+    }
+}
 
 impl Phases {
     pub(super) fn add(&mut self, phase: Phase) {
