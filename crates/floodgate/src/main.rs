@@ -15,6 +15,7 @@ mod judge;
 mod logging;
 mod print;
 mod settle;
+mod simulate;
 mod snapshots;
 mod stock;
 mod topics;
@@ -28,6 +29,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Settle(arguments) => settle::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),

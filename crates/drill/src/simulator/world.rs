@@ -242,8 +242,8 @@ impl Stage {
         lock(&self.shelf).deliver_late(u64::MAX);
     }
 
-    /// Goes on until every partition is worked on and has been idle for long enough that all
-    /// counters are written.
+    /// Goes on until every partition is worked on, everything is answered for readers to see, and all
+    /// has been idle for long enough that the counters are written.
     fn come_to_rest(self: &Arc<Self>, when: &str) {
         let began = self.now();
         let quiet_ms = self.plan.worker.counters_quiet + self.plan.worker.commit_interval;
@@ -259,6 +259,8 @@ impl Stage {
             let all_live = (0..self.plan.partitions).all(is_live);
             let is_quiet = idle_ms.is_some_and(|idle| idle >= idle_ms_min);
             let is_rest = all_live && is_quiet && self.now() >= began + idle_ms_min;
+            // What a dead worker left open hides the others' outputs until it is timed out.
+            let is_rest = is_rest && self.broker.open_transactions().is_empty();
             if is_rest && (0..self.plan.partitions).all(|it| self.is_answered(it)) {
                 return;
             }
