@@ -233,10 +233,12 @@ impl CallName {
         }
     }
 
-    /// A commit is short and everything depends on it: faults come to it more often.
+    /// To some calls faults come more often: a commit is short, and everything depends on it.
     fn favour(self) -> u64 {
         match self {
-            CallName::SendOffsets | CallName::EndTransaction | CallName::Stop => 6,
+            CallName::SendOffsets | CallName::EndTransaction => 6,
+            // What follows from a failed one takes several others to show.
+            CallName::Start | CallName::Stop => 30,
             _ => 1,
         }
     }

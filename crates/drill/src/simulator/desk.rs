@@ -14,6 +14,9 @@ use pipeline::store::SnapshotStore;
 use super::stage::{Stage, Transaction, lock};
 use super::trace::Event;
 
+/// Longest that a quick job takes.
+const QUICK_MS_MAX: u64 = 20;
+
 /// See the module's documentation. The worker has one handle, the world another.
 #[derive(Clone)]
 pub(super) struct Desk {
@@ -27,10 +30,11 @@ struct Papers {
     opener: Option<Opener>,
     store: Arc<dyn SnapshotStore>,
     is_publishing: bool,
-    /// Each with the time at which it is done.
+    /// Each with the time at which it is begun.
     questions: VecDeque<(u64, Job)>,
     publications: VecDeque<(u64, Publication)>,
-    done: VecDeque<Done>,
+    /// Each with the time at which the worker can find it.
+    done: VecDeque<(u64, Done)>,
 }
 
 impl Desk {
@@ -89,7 +93,8 @@ impl Desk {
         stage.state().at_work.pop();
         let mut papers = lock(&self.papers);
         papers.opener = Some(opener);
-        papers.done.push_back(done);
+        drop(papers);
+        self.hand_in(stage, done);
     }
 
     fn publish(&self, stage: &Arc<Stage>) {
@@ -109,14 +114,21 @@ impl Desk {
         stage.note(self.who, Event::Published { partition, offset: offset.0, well });
         let mut papers = lock(&self.papers);
         papers.is_publishing = false;
-        papers.done.push_back(Done::Published { partition, offset, outcome });
+        drop(papers);
+        self.hand_in(stage, Done::Published { partition, offset, outcome });
+    }
+
+    /// What was found out can be stale when the worker hears of it.
+    fn hand_in(&self, stage: &Stage, done: Done) {
+        let at = stage.now() + job_ms(stage);
+        lock(&self.papers).done.push_back((at, done));
     }
 }
 
 impl Background for Desk {
     fn submit(&mut self, job: Job) {
         let Some(stage) = self.stage.upgrade() else { return };
-        let due = stage.now() + stage.below(stage.plan.job_ms_max + 1);
+        let due = stage.now() + job_ms(&stage);
         let mut papers = lock(&self.papers);
         match job {
             Job::Publish(publication) => {
@@ -133,8 +145,13 @@ impl Background for Desk {
 
     /// What the worker learns here changes what it is in the midst of.
     fn finished(&mut self) -> Option<Done> {
-        let done = lock(&self.papers).done.pop_front()?;
         let stage = self.stage.upgrade()?;
+        let mut papers = lock(&self.papers);
+        if papers.done.front()?.0 > stage.now() {
+            return None;
+        }
+        let (_, done) = papers.done.pop_front()?;
+        drop(papers);
         stage.stand(self.who, |standing| match &done {
             Done::Opened(partition, _, outcome) => {
                 standing.opening = standing.opening.saturating_sub(1);
@@ -148,4 +165,10 @@ impl Background for Desk {
         });
         Some(done)
     }
+}
+
+/// Most jobs are quick; a slow one can be overtaken by all that others do.
+fn job_ms(stage: &Stage) -> u64 {
+    let ms_max = if stage.below(4) == 0 { stage.plan.job_ms_max } else { QUICK_MS_MAX };
+    stage.below(ms_max.min(stage.plan.job_ms_max) + 1)
 }

@@ -42,7 +42,7 @@ pub(super) struct Plan {
     pub(super) value_bytes_max: usize,
     /// Milliseconds that pass in a step, at most.
     pub(super) step_ms_max: u64,
-    /// Milliseconds that a job takes, at most.
+    /// Milliseconds that a job waits to be begun, and its answer to be heard, at most.
     pub(super) job_ms_max: u64,
     /// How likely each fault is wherever it can strike, in [`ODDS_OF`].
     odds: [u64; Fault::ALL.len()],
@@ -76,7 +76,7 @@ impl Plan {
             burst_max: draw.between(3, 12),
             value_bytes_max: if draw.per_mille(30) { usize::MAX } else { 8_192 },
             step_ms_max: draw.pick(&[20, 40, 80]),
-            job_ms_max: draw.pick(&[1, 30, 200, 800]),
+            job_ms_max: draw.pick(&[1, 100, 800, 3_000]),
             odds: odds(draw),
             slow_odds: draw.pick(&[0, 1_000, 4_000]),
         }

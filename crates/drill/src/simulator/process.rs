@@ -89,7 +89,10 @@ impl Stage {
             return;
         }
         match turned {
-            Ok(Turn::Again) => self.put_back(who, worker),
+            Ok(Turn::Again) => {
+                self.put_back(who, worker);
+                self.judge_refusals();
+            }
             Ok(Turn::Left) => self.dismiss(who, Gone::Left),
             Err(WorkerError::FencedByNamesake(_)) => {
                 self.dismiss(who, Gone::FencedByNamesake);
@@ -249,9 +252,6 @@ impl Stage {
             Err(why) => {
                 let refused = matches!(why, NotOpened::Refused(_));
                 self.note(who, Event::NotOpened { partition, refused });
-                if refused {
-                    self.state().last_refusal = why.to_string();
-                }
             }
         }
     }
@@ -259,17 +259,24 @@ impl Stage {
     /// A worker gives up a partition that nobody asked back: it refuses it, which is right only when
     /// its offsets are lost.
     pub(super) fn note_refused(&self, who: u64, partition: Partition) {
-        if !self.state().lost.contains(&partition) && self.is_alive(who) {
-            let opener = self.state().last_refusal.clone();
-            self.violate(|| {
-                let (statuses, _) = self.statuses();
-                let why = statuses.into_iter().find(|it| it.partition == partition);
-                let reason = why.and_then(|it| it.reason);
-                format!(
-                    "worker {who} refuses partition {partition}; its status says {reason:?}, the \
-                     last opener that refused one said: {opener}"
-                )
-            });
+        let mut state = self.state();
+        if !state.lost.contains(&partition) && state.standings.contains_key(&who) {
+            state.refused.push((who, partition));
+        }
+    }
+
+    /// A refusal is wrong; its reason is in the worker's next report.
+    fn judge_refusals(&self) {
+        let refused = self.state().refused.clone();
+        if refused.is_empty() {
+            return;
+        }
+        let (statuses, _) = self.statuses();
+        for (who, partition) in refused.into_iter().filter(|(who, _)| self.is_alive(*who)) {
+            let is_it = |it: &&PartitionStatus| it.partition == partition && it.phase == "refused";
+            if let Some(reason) = statuses.iter().find(is_it).and_then(|it| it.reason.clone()) {
+                self.violate(|| format!("worker {who} refuses: {reason}"));
+            }
         }
     }
 

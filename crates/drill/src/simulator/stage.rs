@@ -62,8 +62,8 @@ pub(super) struct State {
     pub(super) vacancies: Vec<(u64, u32)>,
     /// Partitions whose offsets were lost: refused until they are adopted.
     pub(super) lost: BTreeSet<Partition>,
-    /// What the last opener said that refused a partition.
-    pub(super) last_refusal: String,
+    /// Partitions that a worker has just refused, until it says why.
+    pub(super) refused: Vec<(u64, Partition)>,
     /// The first thing that should never be.
     pub(super) violation: Option<String>,
 }
@@ -130,7 +130,7 @@ impl Stage {
             stalled_until: vec![0; plan.partitions as usize],
             vacancies: Vec::new(),
             lost: BTreeSet::new(),
-            last_refusal: String::new(),
+            refused: Vec::new(),
             violation: None,
         };
         Stage {
