@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use ledger::effect::DeadLetter;
 use ledger::units::Offset;
-use pipeline::adoption::{Adoption, TOPICS, Written};
+use pipeline::adoption::{Adoption, Written};
 use pipeline::embedded::{Isolation, Topic};
 use pipeline::log::{CommitOutcome, Log, Offsets, Partition, PartitionCommit};
 use pipeline::metadata::RulesHash;
@@ -137,7 +137,7 @@ impl Stage {
 
     fn written_behind(&self, partition: Partition, at: Offset) -> Written {
         let mut written = Written::default();
-        for topic in TOPICS {
+        for topic in wire::Topic::ALL {
             let place = Topic::Output(topic);
             let mut note = |record: &Record<'_>| {
                 let (cause, code) = cause_and_code(topic, record);
