@@ -24,6 +24,11 @@ pub(crate) enum Command {
     /// Run the whole pipeline in this process on generated traffic, then audit it.
     #[command(after_help = "Example:\n  floodgate demo --orders 1000000 --seed 7 --format json")]
     Demo(Demo),
+    /// Put the pipeline's own code through crashes, zombies, lost answers and bad storage, seed by seed.
+    #[command(
+        after_help = "Examples:\n  floodgate simulate --seeds 2000\n  floodgate simulate --hours 8 --format json\n  floodgate simulate --seed 7 --trace"
+    )]
+    Simulate(Simulate),
     /// Settle orders: consume commands, hold and settle stock, write answers and counters.
     #[command(
         after_help = "Example:\n  floodgate settle --brokers 127.0.0.1:9092 --snapshots snapshots"
@@ -81,6 +86,28 @@ pub(crate) struct Demo {
     /// The traffic is a function of the orders and this seed alone.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The first seed; everything that happens in a run follows from its seed. Random if left out.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many seeds, this one and those that follow it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Go on for so many hours, however many seeds that are.
+    #[arg(long, value_name = "H")]
+    pub(crate) hours: Option<f64>,
+    /// Threads, each with a world of its own; one for each core if left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Print everything that happens in the first seed's run.
+    #[arg(long)]
+    pub(crate) trace: bool,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

@@ -7,7 +7,7 @@ use kafka::reader::{OwnedRecord, PartitionReader};
 use kafka::{KafkaOffsets, Settings};
 use ledger::effect::DeadLetter;
 use ledger::units::Offset;
-use pipeline::adoption::{Adoption, TOPICS, Written};
+use pipeline::adoption::{Adoption, Written};
 use pipeline::engine::Engine;
 use pipeline::log::{Offsets, Partition};
 use pipeline::metadata::{CommitMetadata, RulesHash};
@@ -133,7 +133,7 @@ fn written_since(
     since: Offset,
 ) -> anyhow::Result<Written> {
     let mut written = Written::default();
-    for topic in TOPICS {
+    for topic in Topic::ALL {
         let name = settings.topics.output(topic);
         for record in PartitionReader::start_at_oldest(settings, name, partition)? {
             let record = record?;
