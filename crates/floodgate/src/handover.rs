@@ -24,6 +24,7 @@ pub(crate) fn model_of(
 /// A fact as the model knows it.
 pub(crate) fn fact_of(fact: &export::Fact<'_>) -> model::Fact {
     match *fact {
+        export::Fact::Day(day) => model::Fact::Day(day),
         export::Fact::Category(category) => model::Fact::Category(category.as_str().to_owned()),
         export::Fact::Listed(listed) => listed_of(&listed),
         export::Fact::BuyerCount { merchant, sku, buyer, units } => model::Fact::BuyerCount {

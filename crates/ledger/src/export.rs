@@ -22,6 +22,8 @@ use stock::CellId;
 /// One thing that the state knows.
 #[derive(Debug, Clone, Copy)]
 pub enum Fact<'a> {
+    /// The business day on which events count, in days since 1970-01-01: days never go back.
+    Day(u64),
     /// A category that was ever listed.
     Category(Category<'a>),
     /// A listed SKU; the command that would list it so.
@@ -174,6 +176,7 @@ impl Ledger {
         self.export_ids(IdSpace::Payments, &self.payments, orders, &mut on);
         self.export_ids(IdSpace::Refunds, &self.refunds, receipts, &mut on);
         self.export_ids(IdSpace::Receipts, &self.receipts, receipts, &mut on);
+        on(Fact::Day(self.gmv.day()));
         self.gmv.for_each(names, &mut |counter| on(Fact::Counter(counter)));
     }
 

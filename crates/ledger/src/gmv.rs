@@ -266,6 +266,11 @@ impl Gmv {
         }
     }
 
+    /// The business day on which events count, in days since 1970-01-01.
+    pub(crate) fn day(&self) -> u64 {
+        self.day
+    }
+
     /// Gives every counter that can change or be written again: those of today and of this minute,
     /// written or not, and the unwritten ones of earlier days and minutes.
     pub(crate) fn for_each(&self, names: Names<'_>, on: &mut impl FnMut(Counter<'_>)) {

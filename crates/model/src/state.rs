@@ -25,6 +25,8 @@ const LEARNED: u64 = 0;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[allow(missing_docs, reason = "the fields are those of the contract's commands")]
 pub enum Fact {
+    /// The business day on which events count, in days since 1970-01-01.
+    Day(u64),
     /// A category that was ever listed.
     Category(String),
     /// A listed SKU; a limit of 0 is none.
@@ -128,6 +130,7 @@ impl PlainPartition {
     /// If a buyer's count comes without its SKU's limit, or a hold has no lines.
     pub fn learn(&mut self, fact: Fact) {
         match fact {
+            Fact::Day(day) => self.counters.learn_day(day),
             Fact::Category(category) => {
                 self.categories.insert(category);
             }
