@@ -393,7 +393,8 @@ mod member_tests {
         let settings = Settings::new("127.0.0.1:1", "group", "id");
         let mut member = Member::new(&settings, &Arc::new(Wake::default())).unwrap();
         hear(&member, Kind::Assigned, 1);
-        member.serve().unwrap();
+        // It may have noticed already that nobody answers.
+        drop(member.serve());
         assert_eq!(member.next_change().map(|change| change.kind), Some(Kind::Assigned));
         assert!(member.works_on(0));
         member
