@@ -1,6 +1,6 @@
 //! `floodgate snapshot list` and `adopt`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use kafka::reader::{OwnedRecord, PartitionReader};
@@ -24,6 +24,11 @@ use crate::print::{grouped, say};
 use crate::tools::Tools;
 
 const COMMITTED_WAIT: Duration = Duration::from_secs(30);
+/// How much longer than a session a member that has died may be counted.
+const DEPARTURE_MARGIN: Duration = Duration::from_secs(3);
+/// Between two questions for the group's members.
+const MEMBERS_INTERVAL: Duration = Duration::from_millis(200);
+const STOP_ALL: &str = "every settle of the group has to be stopped for an adoption";
 
 /// A snapshot as it is listed.
 #[derive(Debug, Serialize)]
@@ -71,6 +76,7 @@ pub(crate) fn adopt(arguments: &SnapshotAdopt) -> anyhow::Result<Exit> {
     let partition = arguments.partition;
     ensure!(partition < tools.partitions, "the topics have {} partitions", tools.partitions);
     refuse_if_committed(&mut tools.offsets, partition)?;
+    await_departures(&tools)?;
 
     let (header, engine) = newest(&tools, partition)?;
     let written = written_since(&tools.settings, partition, header.offset)?;
@@ -78,10 +84,7 @@ pub(crate) fn adopt(arguments: &SnapshotAdopt) -> anyhow::Result<Exit> {
     replay(&tools, partition, header.offset, &mut adoption)?;
     let commit = adoption.finish(RulesHash::of(&tools.pipeline.rules), header.offset)?;
 
-    tools
-        .offsets
-        .set_committed(&commit)
-        .context("committing; every settle of the group has to be stopped for it")?;
+    tools.offsets.set_committed(&commit).context(STOP_ALL)?;
     let (snapshot, offset) = (header.offset.0, commit.offset.0);
     match arguments.format {
         Format::Json => say(&json!({
@@ -103,6 +106,27 @@ fn refuse_if_committed(offsets: &mut KafkaOffsets, partition: Partition) -> anyh
         bail!("partition {partition} has a commit of ours at offset {offset}: nothing is lost");
     }
     Ok(())
+}
+
+/// Waits until the group has no member: one that has just been stopped or killed is counted until
+/// the broker has heard of it, or its session has ended.
+fn await_departures(tools: &Tools) -> anyhow::Result<()> {
+    let longest =
+        Duration::from_millis(tools.settings.session_timeout_ms.into()) + DEPARTURE_MARGIN;
+    let deadline = Instant::now() + longest;
+    let mut told = false;
+    loop {
+        let members = tools.offsets.members()?.join(", ");
+        if members.is_empty() {
+            return Ok(());
+        }
+        if !told {
+            tracing::warn!(members, ?longest, "the group has members; waiting for them to be gone");
+            told = true;
+        }
+        ensure!(Instant::now() < deadline, "{STOP_ALL}; the group still has {members}");
+        std::thread::sleep(MEMBERS_INTERVAL);
+    }
 }
 
 fn newest(tools: &Tools, partition: Partition) -> anyhow::Result<(Header, Engine)> {
