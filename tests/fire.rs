@@ -20,6 +20,7 @@ mod reader;
 mod report;
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rand::SeedableRng as _;
@@ -38,7 +39,7 @@ pub use report::{Report, Verdict};
 pub struct Scenario {
     /// Decides the order of the faults and all that is drawn for them.
     pub seed: u64,
-    /// How many of each; of [`Fault::Kill`] kills, of the others occasions.
+    /// On how many occasions each is played.
     pub faults: Vec<(Fault, u32)>,
     /// All of them are played again and again until so much time has passed.
     pub at_least: Duration,
@@ -50,6 +51,8 @@ pub struct Scenario {
     pub orders_per_second: u64,
     /// Configuration of `settle` beside what every run has.
     pub configuration: String,
+    /// Where what each process logged is left, if anywhere.
+    pub logs: Option<PathBuf>,
 }
 
 /// Why a run came to no verdict.
@@ -93,7 +96,7 @@ pub fn play(scenario: &Scenario, say: &mut dyn FnMut(&str)) -> Result<Report, Fa
     battle.end(&mut say)
 }
 
-/// The faults of one round; a fault that may take more than one kill has them from those planned.
+/// The faults of one round, in an order of their own.
 fn shuffled(scenario: &Scenario, draw: &mut StdRng) -> Vec<Fault> {
     let of_a_kind = |(fault, count): &(Fault, u32)| vec![*fault; *count as usize];
     let mut faults: Vec<Fault> = scenario.faults.iter().flat_map(of_a_kind).collect();

@@ -273,16 +273,25 @@ pub fn shared() -> Option<&'static KafkaServer> {
 /// that does not start although they are there is a failure, and so is a missing one if
 /// `FLOODGATE_REQUIRE_KAFKA=1`.
 pub fn start_or_skip(options: &Options) -> Option<KafkaServer> {
-    let required = env::var("FLOODGATE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
     match KafkaServer::start(options) {
         Ok(server) => Some(server),
-        Err(why @ Unavailable::NotStarted(_)) => panic!("{why}"),
-        Err(why) if required => panic!("FLOODGATE_REQUIRE_KAFKA=1, but {why}"),
         Err(why) => {
+            skip(why);
+            None
+        }
+    }
+}
+
+/// Says loudly that there is no broker to test with, or panics where there has to be one.
+pub fn skip(why: Unavailable) {
+    let required = env::var("FLOODGATE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
+    match why {
+        why @ Unavailable::NotStarted(_) => panic!("{why}"),
+        why if required => panic!("FLOODGATE_REQUIRE_KAFKA=1, but {why}"),
+        why => {
             // Not `eprintln!`: the test harness would swallow it, and a skipped test looks passed.
             let warning = format!("\n*** THE KAFKA TESTS DID NOT RUN: {why} ***\n\n");
             io::stderr().write_all(warning.as_bytes()).expect("stderr can be written");
-            None
         }
     }
 }

@@ -11,4 +11,6 @@ pub mod proxy;
 pub mod stage;
 mod supervisor;
 
-pub use kafka_server::{KAFKA_VERSION, KafkaServer, Options, Unavailable, shared, start_or_skip};
+pub use kafka_server::{
+    KAFKA_VERSION, KafkaServer, Options, Unavailable, shared, skip, start_or_skip,
+};

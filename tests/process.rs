@@ -221,9 +221,10 @@ impl Process {
     }
 
     /// SIGKILL, and waits for the end.
-    pub fn kill(mut self) {
+    pub fn kill(&mut self) {
         self.child.kill().expect("it is our child");
         drop(self.child.wait());
+        self.warden.dismiss();
     }
 
     /// SIGTERM.
@@ -254,18 +255,29 @@ impl Process {
 
     /// Waits so long for the end, or gives the running process back.
     pub fn wait_within(mut self, patience: Duration) -> Result<Ended, Box<Process>> {
+        match self.ends_within(patience) {
+            None => Err(Box::new(self)),
+            Some(code) => {
+                Ok(Ended { code, stdout: text(&self.stdout), stderr: text(&self.stderr) })
+            }
+        }
+    }
+
+    /// Waits so long for the end, and returns its exit code, which is none if a signal ended it. All
+    /// that it said is there then.
+    pub fn ends_within(&mut self, patience: Duration) -> Option<Option<i32>> {
         let deadline = Instant::now() + patience;
         let status: ExitStatus = loop {
             if let Some(status) = self.child.try_wait().expect("it is our child") {
                 break status;
             }
             if Instant::now() >= deadline {
-                return Err(Box::new(self));
+                return None;
             }
             thread::sleep(LOOK);
         };
         self.readers.drain(..).for_each(|reader| reader.join().expect("reading does not fail"));
-        Ok(Ended { code: status.code(), stdout: text(&self.stdout), stderr: self.stderr() })
+        Some(status.code())
     }
 
     /// Whether it has ended.
@@ -300,7 +312,7 @@ impl Warden {
     }
 
     fn dismiss(&mut self) {
-        let mut pipe = self.0.stdin.take().expect("it is dismissed once");
+        let Some(mut pipe) = self.0.stdin.take() else { return };
         drop(pipe.write_all(b"dismissed\n"));
         drop(pipe);
         drop(self.0.wait());

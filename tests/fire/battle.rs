@@ -76,7 +76,7 @@ impl Battle {
         ground: Ground,
         say: &mut dyn FnMut(&str),
     ) -> Result<Battle, Failure> {
-        let mut fleet = Fleet::new();
+        let mut fleet = Fleet::new(scenario.logs.clone());
         for _ in 0..*scenario.processes.start() {
             fleet.join(&ground.stage);
         }

@@ -3,6 +3,7 @@
 //! Not their load, and no expectation of what they do. Invariant: a process that ends by itself is
 //! noted, with the last that it said, before another takes its place.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -20,17 +21,21 @@ pub(super) struct Fleet {
     members: Vec<Member>,
     /// What ended by itself, and with what words.
     ended: Vec<String>,
+    logs: Option<PathBuf>,
+    started: u32,
 }
 
 /// A settling process.
 pub(super) struct Member {
     pub(super) name: String,
     pub(super) process: Process,
+    /// Where its log is left when it is done with.
+    log: Option<PathBuf>,
 }
 
 impl Member {
     /// A limit of the size of files must not end the process that it is set for.
-    fn start(stage: &Stage, name: &str) -> Member {
+    fn start(stage: &Stage, name: &str, log: Option<PathBuf>) -> Member {
         let mut command = Command::new("sh");
         let settle = floodgate();
         for (key, value) in settle.get_envs() {
@@ -41,7 +46,7 @@ impl Member {
         }
         command.args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"]).arg(settle.get_program());
         command.args(stage.settle_arguments(&["--instance", name]));
-        Member { name: name.to_owned(), process: Process::spawn(command) }
+        Member { name: name.to_owned(), process: Process::spawn(command), log }
     }
 
     /// Its only worker's client id, which is its transactional id too.
@@ -63,9 +68,19 @@ impl Member {
     }
 }
 
+impl Drop for Member {
+    fn drop(&mut self) {
+        if let Some(log) = &self.log {
+            // A log that cannot be left behind is no reason to end a run.
+            drop(std::fs::write(log, self.process.stderr()));
+        }
+    }
+}
+
 impl Fleet {
-    pub(super) fn new() -> Fleet {
-        Fleet { members: Vec::new(), ended: Vec::new() }
+    /// Nobody yet; what each process logs is left in this directory, if one is given.
+    pub(super) fn new(logs: Option<PathBuf>) -> Fleet {
+        Fleet { members: Vec::new(), ended: Vec::new(), logs, started: 0 }
     }
 
     pub(super) fn members(&mut self) -> &mut [Member] {
@@ -86,14 +101,17 @@ impl Fleet {
     }
 
     pub(super) fn join_as(&mut self, stage: &Stage, name: &str) {
-        self.members.push(Member::start(stage, name));
+        self.started += 1;
+        let file = format!("{:03}-{name}.log", self.started);
+        let log = self.logs.as_ref().map(|directory| directory.join(file));
+        self.members.push(Member::start(stage, name, log));
     }
 
     /// SIGKILL; returns the name.
     pub(super) fn kill(&mut self, at: usize) -> String {
-        let member = self.members.swap_remove(at);
+        let mut member = self.members.swap_remove(at);
         member.process.kill();
-        member.name
+        std::mem::take(&mut member.name)
     }
 
     /// Takes a member out; nobody looks after it until it is put back.
@@ -112,25 +130,18 @@ impl Fleet {
     }
 
     fn stop(&mut self, mut member: Member) -> Result<String, Failure> {
-        if member.process.has_ended() {
+        let name = member.name.clone();
+        if !member.process.has_ended() {
+            member.process.signal("TERM");
+        }
+        let Some(code) = member.process.ends_within(STOP_MAX) else {
+            let (what, said) = (format!("the end of {name}"), member.last_words());
+            return Err(Failure::InVain { what, waited: STOP_MAX, said });
+        };
+        if code != Some(0) {
             self.note_end(&member);
-            return Ok(member.name);
         }
-        let name = member.name;
-        member.process.signal("TERM");
-        match member.process.wait_within(STOP_MAX) {
-            Ok(ended) if ended.code == Some(0) => Ok(name),
-            Ok(ended) => {
-                let words = ended.stderr.lines().next_back().unwrap_or_default();
-                self.ended
-                    .push(format!("{name}, asked to stop, ended with {:?}: {words}", ended.code));
-                Ok(name)
-            }
-            Err(process) => {
-                let said = Member { name: name.clone(), process: *process }.last_words();
-                Err(Failure::InVain { what: format!("the end of {name}"), waited: STOP_MAX, said })
-            }
-        }
+        Ok(name)
     }
 
     /// Starts again what ended by itself.

@@ -5,6 +5,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "it is a program that prints")]
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode};
 use std::time::{Duration, SystemTime};
 
@@ -40,6 +41,9 @@ struct Arguments {
     /// Partitions of every topic.
     #[arg(long, value_name = "N", default_value_t = 4)]
     partitions: u32,
+    /// Leave what each process logged in this directory.
+    #[arg(long, value_name = "DIR")]
+    logs: Option<PathBuf>,
     /// The last line of standard output is one JSON object with every recovery in it.
     #[arg(long)]
     json: bool,
@@ -53,6 +57,10 @@ fn main() -> ExitCode {
     }
     let scenario = scenario(&arguments);
     println!("seed {}", scenario.seed);
+    if let Some(Err(error)) = scenario.logs.as_ref().map(std::fs::create_dir_all) {
+        eprintln!("the directory of the logs cannot be made: {error}");
+        return ExitCode::FAILURE;
+    }
     match play(&scenario, &mut |line| println!("{line}")) {
         Ok(report) => {
             println!("\n{report}");
@@ -91,6 +99,7 @@ fn scenario(arguments: &Arguments) -> Scenario {
         partitions: arguments.partitions.max(1),
         orders_per_second: arguments.rate.max(1),
         configuration: String::new(),
+        logs: arguments.logs.clone(),
     }
 }
 

@@ -62,6 +62,7 @@ impl Report {
     /// Whether everything is as it has to be.
     pub fn is_clean(&self) -> bool {
         self.zombie_commits == 0
+            && self.ended.is_empty()
             && !self.verdict.zeros.is_empty()
             && self.verdict.zeros.values().all(|figure| *figure == 0)
     }
