@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use kafka::{KafkaOffsets, Settings};
 use pipeline::opening::Pipeline;
-use pipeline::store::{ObjectSnapshots, StoreError};
+use pipeline::store::ObjectSnapshots;
 
 use crate::arguments::Connection;
 use crate::configuration::Overrides;
@@ -44,8 +44,14 @@ impl Tools {
         Ok(Tools { settings, offsets, pipeline, partitions: cluster.partitions, directory })
     }
 
-    /// Where the snapshots are.
-    pub(crate) fn store(&self) -> Result<ObjectSnapshots, StoreError> {
-        ObjectSnapshots::in_directory(&self.directory)
+    /// Where the snapshots are; a place that is not there is a mistake of whoever named it.
+    pub(crate) fn store(&self) -> anyhow::Result<ObjectSnapshots> {
+        let directory = &self.directory;
+        ensure!(
+            directory.is_dir(),
+            "there is no directory {}; name settle's own with --snapshots",
+            directory.display()
+        );
+        Ok(ObjectSnapshots::in_directory(directory)?)
     }
 }
