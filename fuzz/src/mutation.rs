@@ -87,8 +87,18 @@ impl Mutations {
                 bytes.splice(at..end, other[from..until].iter().copied());
             }
             6 => bytes.truncate(bytes.len() - self.below(bytes.len()) / 4),
+            _ if std::str::from_utf8(bytes).is_err() => self.overwrite(bytes, at),
             7..12 => self.replace_number(bytes, at),
             _ => self.replace_digit(bytes, at),
+        }
+    }
+
+    /// Puts a binary number that is none, one, or as large as it can be.
+    fn overwrite(&mut self, bytes: &mut [u8], at: usize) {
+        let number = [0, 1, 0x7fff_ffff, u64::from(u32::MAX), u64::MAX][self.below(5)];
+        let width = [1, 4, 8][self.below(3)];
+        for (byte, new) in bytes[at..].iter_mut().zip(number.to_le_bytes()).take(width) {
+            *byte = new;
         }
     }
 
