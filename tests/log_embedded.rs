@@ -57,7 +57,7 @@ impl EmbeddedHarness {
 struct LateEnd(Arc<AtomicBool>);
 
 impl Faults for LateEnd {
-    fn verdict(&mut self, _caller: Caller<'_>, call: Call<'_>) -> Verdict {
+    fn verdict(&self, _caller: Caller<'_>, call: Call<'_>) -> Verdict {
         if matches!(call, Call::EndTransaction) && self.0.swap(false, Ordering::Relaxed) {
             return Verdict::ApplyLate(LogError::Retry("no answer".to_owned()));
         }

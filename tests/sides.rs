@@ -298,6 +298,17 @@ impl Totals {
         }
     }
 
+    /// Those of them that `others` do not have like this.
+    pub(crate) fn without(mut self, others: &Totals) -> Totals {
+        self.0.retain(|key, figures| others.0.get(key) != Some(figures));
+        self
+    }
+
+    /// The key of one of them, if there is one.
+    pub(crate) fn first_key(&self) -> Option<String> {
+        self.0.keys().next().cloned()
+    }
+
     /// The figures of each counter, in the order of their keys.
     pub(crate) fn figures(&self) -> impl Iterator<Item = &str> {
         self.0.values().map(String::as_str)

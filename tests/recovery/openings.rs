@@ -5,7 +5,7 @@ use std::time::Duration;
 use ledger::effect::DeadLetter;
 use ledger::rules::Rules;
 use ledger::units::Offset;
-use pipeline::adoption::{Adoption, TOPICS, Written};
+use pipeline::adoption::{Adoption, Written};
 use pipeline::digest::Digest;
 use pipeline::engine::Engine;
 use pipeline::log::{Log as _, PartitionCommit};
@@ -195,7 +195,7 @@ fn adopt(world: &World, at: Offset) -> Result<PartitionCommit, pipeline::adoptio
 
 fn written_behind(world: &World, at: Offset) -> Written {
     let mut written = Written::default();
-    for topic in TOPICS {
+    for topic in wire::Topic::ALL {
         for output in sides::committed_outputs(&world.broker, topic, 0) {
             let (cause, code) = cause_and_code(&output);
             if cause >= at.0 {

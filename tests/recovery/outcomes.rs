@@ -146,22 +146,27 @@ fn a_suspect_commit_cannot_decide_the_next_transaction() {
 
 #[test]
 fn no_record_is_read_while_the_outcome_is_uncertain() {
-    let mut world = World::new(1);
-    let mut hand = in_a_transaction(&mut world);
-    world.script.expect("end", Verdict::FailBefore(trouble()));
-    for _ in 0..20 {
-        world.script.expect("init", Verdict::FailBefore(trouble()));
+    for goes_on_reading in [false, true] {
+        let mut world = World::new(1);
+        let mut hand = in_a_transaction(&mut world);
+        world.script.expect("end", Verdict::FailBefore(trouble()));
+        if goes_on_reading {
+            world.script.expect("stop", Verdict::FailBefore(trouble()));
+        }
+        for _ in 0..20 {
+            world.script.expect("init", Verdict::FailBefore(trouble()));
+        }
+        world.turns(&mut hand, 10);
+        let next = hand.partition(0).next;
+        let outputs = world.outputs(0);
+        world.publish();
+        world.turns(&mut hand, 8);
+        assert_eq!(hand.partition(0).next, next);
+        assert_eq!(world.outputs(0), outputs);
+        world.settle(&mut hand);
+        world.stop(hand);
+        world.assert_settled("after the outage");
     }
-    world.turns(&mut hand, 10);
-    let next = hand.partition(0).next;
-    let outputs = world.outputs(0);
-    world.publish();
-    world.turns(&mut hand, 8);
-    assert_eq!(hand.partition(0).next, next);
-    assert_eq!(world.outputs(0), outputs);
-    world.settle(&mut hand);
-    world.stop(hand);
-    world.assert_settled("after the outage");
 }
 
 #[test]
@@ -184,6 +189,30 @@ fn records_read_in_doubt_are_neither_lost_nor_repeated() {
         world.settle(&mut hand);
         world.stop(hand);
         world.assert_settled(&format!("{verdict:?}"));
+    }
+}
+
+#[test]
+fn a_partition_that_is_opened_again_is_read_from_its_snapshot_on_though_the_log_did_not_stop() {
+    for failed_starts in 0..4 {
+        let mut world = World::new(1);
+        world.settings.snapshot_interval = std::time::Duration::from_millis(200);
+        let mut hand = in_a_transaction(&mut world);
+        world.script.expect("end", Verdict::ApplyThenFail(trouble()));
+        world.script.expect("stop", Verdict::FailBefore(trouble()));
+        // Meanwhile the log hands on from where it stood before.
+        (0..failed_starts).for_each(|_| {
+            world.script.expect("start", Verdict::FailBefore(trouble()));
+        });
+        for _ in 0..20 {
+            world.publish();
+            world.turns(&mut hand, 1);
+        }
+        assert!(world.script.is_over());
+        world.settle(&mut hand);
+        assert_eq!(hand.phase(0), ("live", String::new()), "{failed_starts} failed starts");
+        world.stop(hand);
+        world.assert_settled(&format!("{failed_starts} failed starts"));
     }
 }
 

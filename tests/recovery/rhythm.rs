@@ -229,7 +229,7 @@ fn no_tick_disturbs_a_topic_whose_records_bring_their_own_time() {
 }
 
 #[test]
-fn no_tick_is_appended_while_a_partition_is_replayed_or_gone() {
+fn no_tick_is_appended_while_a_partition_is_given_up_or_opened() {
     let mut world = World::with_timestamps(1, Timestamps::LogAppendTime);
     let mut hand = world.hire(NAME);
     with_holds(&mut world, 3);

@@ -522,7 +522,7 @@ impl Script {
 }
 
 impl Faults for Script {
-    fn verdict(&mut self, _caller: Caller<'_>, call: Call<'_>) -> Verdict {
+    fn verdict(&self, _caller: Caller<'_>, call: Call<'_>) -> Verdict {
         let mut scripted = lock(&self.0);
         let name = name_of(call);
         *scripted.calls.entry(name).or_default() += 1;

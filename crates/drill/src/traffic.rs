@@ -9,7 +9,7 @@
 
 mod asides;
 mod catalogue;
-mod draw;
+pub(crate) mod draw;
 mod json;
 #[cfg(test)]
 mod judged_tests;

@@ -24,13 +24,23 @@ pub(crate) enum Command {
     /// Run the whole pipeline in this process on generated traffic, then audit it.
     #[command(after_help = "Example:\n  floodgate demo --orders 1000000 --seed 7 --format json")]
     Demo(Demo),
+    /// Put the pipeline's own code through crashes, zombies, lost answers and bad storage, seed by seed.
+    #[command(
+        after_help = "Examples:\n  floodgate simulate --seeds 2000\n  floodgate simulate --hours 8 --format json\n  floodgate simulate --seed 7 --trace"
+    )]
+    Simulate(Simulate),
     /// Settle orders: consume commands, hold and settle stock, write answers and counters.
     #[command(
         after_help = "Example:\n  floodgate settle --brokers 127.0.0.1:9092 --snapshots snapshots"
     )]
     Settle(Settle),
     /// Derive every output from the input again, with other code, and compare.
-    #[command(after_help = "Example:\n  floodgate audit --brokers 127.0.0.1:9092 --format json")]
+    #[command(
+        long_about = "Derive every output from the input again, with other code, and compare. A \
+                      partition whose input no longer reaches back to its beginning is audited from \
+                      its oldest usable snapshot on.",
+        after_help = "Example:\n  floodgate audit --brokers 127.0.0.1:9092 --format json"
+    )]
     Audit(Audit),
     /// Create or check the topics.
     #[command(subcommand)]
@@ -82,6 +92,28 @@ pub(crate) struct Demo {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Simulate {
+    /// The first seed; everything that happens in a run follows from its seed. Random if left out.
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+    /// How many seeds, this one and those that follow it.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seeds: u64,
+    /// Go on for so many hours, however many seeds that are.
+    #[arg(long, value_name = "H")]
+    pub(crate) hours: Option<f64>,
+    /// Threads, each with a world of its own; one for each core if left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<usize>,
+    /// Print everything that happens in the first seed's run.
+    #[arg(long)]
+    pub(crate) trace: bool,
+    /// How to print the result.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Settle {
     #[command(flatten)]
     pub(crate) connection: Connection,
@@ -106,6 +138,12 @@ pub(crate) struct Settle {
 pub(crate) struct Audit {
     #[command(flatten)]
     pub(crate) connection: Connection,
+    /// Directory of the snapshots.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) snapshots: Option<PathBuf>,
+    /// Begin at the oldest usable snapshot, where there is one, even if the input is still whole.
+    #[arg(long)]
+    pub(crate) from_snapshot: bool,
     /// How to print the verdict.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,

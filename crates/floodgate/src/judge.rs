@@ -11,7 +11,7 @@ pub(crate) fn rules(rules: &Rules) -> model::Rules {
         receipt_window_ms: rules.receipt_window_ms,
         skew_ms: rules.skew_ms,
         hold_ttl_ms: rules.hold_ttl_ms,
-        // A window above 10^15 ms is refused by the configuration.
+        // The configuration refuses one above `Rules::MILLIS_MAX`.
         day_offset_ms: i64::try_from(rules.day_offset_ms).unwrap_or(i64::MAX),
         partitions: rules.partitions,
         partitioner: match rules.partitioner {

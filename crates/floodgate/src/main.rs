@@ -10,13 +10,16 @@ mod connection;
 mod demo;
 mod exit;
 mod fleet;
+mod handover;
 mod http;
 mod judge;
 mod logging;
 mod print;
 mod settle;
+mod simulate;
 mod snapshots;
 mod stock;
+mod tools;
 mod topics;
 mod validate;
 
@@ -28,6 +31,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Settle(arguments) => settle::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),

@@ -1,60 +1,34 @@
 //! `floodgate snapshot list` and `adopt`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use kafka::reader::{OwnedRecord, PartitionReader};
 use kafka::{KafkaOffsets, Settings};
 use ledger::effect::DeadLetter;
 use ledger::units::Offset;
-use pipeline::adoption::{Adoption, TOPICS, Written};
+use pipeline::adoption::{Adoption, Written};
 use pipeline::engine::Engine;
 use pipeline::log::{Offsets, Partition};
 use pipeline::metadata::{CommitMetadata, RulesHash};
-use pipeline::opening::{Pipeline, newest_snapshot};
+use pipeline::opening::newest_snapshot;
 use pipeline::snapshot::{self, Header};
-use pipeline::store::{ObjectSnapshots, SnapshotStore};
+use pipeline::store::SnapshotStore;
 use serde::Serialize;
 use serde_json::json;
 use wire::{Headers, Record, Topic};
 
-use crate::arguments::{Connection, Format, SnapshotAdopt, SnapshotList};
-use crate::configuration::Overrides;
-use crate::connection;
+use crate::arguments::{Format, SnapshotAdopt, SnapshotList};
 use crate::exit::Exit;
 use crate::print::{grouped, say};
+use crate::tools::Tools;
 
 const COMMITTED_WAIT: Duration = Duration::from_secs(30);
-
-/// What both commands need.
-struct Tools {
-    settings: Settings,
-    offsets: KafkaOffsets,
-    pipeline: Pipeline,
-    store: ObjectSnapshots,
-    partitions: u32,
-}
-
-impl Tools {
-    fn new(
-        connection: &Connection,
-        snapshots: Option<&std::path::PathBuf>,
-    ) -> anyhow::Result<Tools> {
-        let mut overrides = Overrides::default();
-        overrides.set("snapshots.directory", snapshots);
-        let configuration = connection::configuration_of_tool(connection, &mut overrides)?;
-        let (settings, mut offsets) = connection::offsets(&configuration)?;
-        let cluster = connection::cluster(&mut offsets).context("asking Kafka")?;
-        let pipeline = Pipeline {
-            cluster: cluster.id,
-            group: configuration.group(),
-            topic: settings.topics.orders.clone(),
-            rules: configuration.rules(cluster.partitions),
-        };
-        let store = ObjectSnapshots::in_directory(&configuration.snapshots.directory)?;
-        Ok(Tools { settings, offsets, pipeline, store, partitions: cluster.partitions })
-    }
-}
+/// How much longer than a session a member that has died may be counted.
+const DEPARTURE_MARGIN: Duration = Duration::from_secs(3);
+/// Between two questions for the group's members.
+const MEMBERS_INTERVAL: Duration = Duration::from_millis(200);
+const STOP_ALL: &str = "every settle of the group has to be stopped for an adoption";
 
 /// A snapshot as it is listed.
 #[derive(Debug, Serialize)]
@@ -69,11 +43,12 @@ struct Listed {
 /// Lists what is kept; exit code 1 if something of it cannot be used.
 pub(crate) fn list(arguments: &SnapshotList) -> anyhow::Result<Exit> {
     let tools = Tools::new(&arguments.connection, arguments.snapshots.as_ref())?;
+    let store = tools.store()?;
     let mut listed = Vec::new();
     for partition in 0..tools.partitions {
         let place = tools.pipeline.place(partition);
-        for offset in tools.store.list(&place)? {
-            let bytes = tools.store.read(&place, offset)?;
+        for offset in store.list(&place)? {
+            let bytes = store.read(&place, offset)?;
             let damage = snapshot::decode(&place, offset, &bytes).err();
             let (offset, bytes) = (offset.0, bytes.len() as u64);
             let damage = damage.map(|damage| damage.to_string());
@@ -101,6 +76,7 @@ pub(crate) fn adopt(arguments: &SnapshotAdopt) -> anyhow::Result<Exit> {
     let partition = arguments.partition;
     ensure!(partition < tools.partitions, "the topics have {} partitions", tools.partitions);
     refuse_if_committed(&mut tools.offsets, partition)?;
+    await_departures(&tools)?;
 
     let (header, engine) = newest(&tools, partition)?;
     let written = written_since(&tools.settings, partition, header.offset)?;
@@ -108,10 +84,7 @@ pub(crate) fn adopt(arguments: &SnapshotAdopt) -> anyhow::Result<Exit> {
     replay(&tools, partition, header.offset, &mut adoption)?;
     let commit = adoption.finish(RulesHash::of(&tools.pipeline.rules), header.offset)?;
 
-    tools
-        .offsets
-        .set_committed(&commit)
-        .context("committing; every settle of the group has to be stopped for it")?;
+    tools.offsets.set_committed(&commit).context(STOP_ALL)?;
     let (snapshot, offset) = (header.offset.0, commit.offset.0);
     match arguments.format {
         Format::Json => say(&json!({
@@ -135,11 +108,32 @@ fn refuse_if_committed(offsets: &mut KafkaOffsets, partition: Partition) -> anyh
     Ok(())
 }
 
+/// Waits until the group has no member: one that has just been stopped or killed is counted until
+/// the broker has heard of it, or its session has ended.
+fn await_departures(tools: &Tools) -> anyhow::Result<()> {
+    let longest =
+        Duration::from_millis(tools.settings.session_timeout_ms.into()) + DEPARTURE_MARGIN;
+    let deadline = Instant::now() + longest;
+    let mut told = false;
+    loop {
+        let members = tools.offsets.members()?.join(", ");
+        if members.is_empty() {
+            return Ok(());
+        }
+        if !told {
+            tracing::warn!(members, ?longest, "the group has members; waiting for them to be gone");
+            told = true;
+        }
+        ensure!(Instant::now() < deadline, "{STOP_ALL}; the group still has {members}");
+        std::thread::sleep(MEMBERS_INTERVAL);
+    }
+}
+
 fn newest(tools: &Tools, partition: Partition) -> anyhow::Result<(Header, Engine)> {
-    let Tools { store, pipeline, .. } = tools;
+    let (store, pipeline) = (tools.store()?, &tools.pipeline);
     let place = pipeline.place(partition);
     let mut skipped = Vec::new();
-    let found = newest_snapshot(store, &place, Offset(u64::MAX), &mut skipped)?;
+    let found = newest_snapshot(&store, &place, Offset(u64::MAX), &mut skipped)?;
     skipped.iter().for_each(|skipped| say(&format!("snapshot is passed over: {skipped}")));
     let (header, ledger) = found.with_context(|| {
         format!(
@@ -163,7 +157,7 @@ fn written_since(
     since: Offset,
 ) -> anyhow::Result<Written> {
     let mut written = Written::default();
-    for topic in TOPICS {
+    for topic in Topic::ALL {
         let name = settings.topics.output(topic);
         for record in PartitionReader::start_at_oldest(settings, name, partition)? {
             let record = record?;

@@ -2,7 +2,8 @@
 //!
 //! Not a reader: the member's own client fetches nothing. Invariant: the group is answered once for
 //! every change, and a partition counts as this worker's only under the identity (member id and
-//! generation) under which the group last told what it owns.
+//! generation) under which the group last told what it owns, and never before the worker has heard
+//! of a loss that came in between.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -140,9 +141,12 @@ impl Member {
         self.untold.pop_front()
     }
 
-    /// Whether the worker may read and commit the partition.
+    /// Whether the worker may read and commit the partition. What it has of one that was lost and
+    /// given back since it was last told is stale: somebody else may have moved it on meanwhile.
     pub(crate) fn works_on(&self, partition: Partition) -> bool {
-        self.ownership.works_on(partition)
+        let tells_of_loss =
+            |change: &Change| change.kind == Kind::Lost && change.partitions.contains(&partition);
+        self.ownership.works_on(partition) && !self.untold.iter().any(tells_of_loss)
     }
 
     pub(crate) fn release(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
@@ -377,4 +381,43 @@ fn list(topic: &str, partitions: &[Partition]) -> TopicPartitionList {
 fn partitions(list: &TopicPartitionList) -> Vec<Partition> {
     let number = |partition| u32::try_from(partition).expect("the group assigns real partitions");
     list.elements().iter().map(|element| number(element.partition())).collect()
+}
+
+#[cfg(test)]
+mod member_tests {
+    use super::*;
+
+    /// A member that has been told that partition 0 is its own. Nobody answers at its broker's
+    /// address: what the group says is put in its mouth.
+    fn owning_0() -> Member {
+        let settings = Settings::new("127.0.0.1:1", "group", "id");
+        let mut member = Member::new(&settings, &Arc::new(Wake::default())).unwrap();
+        hear(&member, Kind::Assigned, 1);
+        // It may have noticed already that nobody answers.
+        drop(member.serve());
+        assert_eq!(member.next_change().map(|change| change.kind), Some(Kind::Assigned));
+        assert!(member.works_on(0));
+        member
+    }
+
+    fn hear(member: &Member, kind: Kind, generation: i32) {
+        let identity = Some(Identity { member: "me".to_owned(), generation });
+        member.consumer.context().lock().push_back(Rebalance {
+            kind,
+            partitions: vec![0],
+            identity,
+        });
+    }
+
+    #[test]
+    fn a_partition_that_was_lost_and_came_back_is_not_committed_before_its_worker_knows() {
+        let mut member = owning_0();
+        hear(&member, Kind::Lost, 1);
+        hear(&member, Kind::Assigned, 5);
+        let refused = member.metadata_for([0].into_iter()).err();
+        assert_eq!(refused.as_deref(), Some("partition 0 is not this worker's any more"));
+        let told: Vec<Kind> = std::iter::from_fn(|| Some(member.next_change()?.kind)).collect();
+        assert_eq!(told, [Kind::Lost, Kind::Assigned]);
+        assert!(member.works_on(0), "it is opened anew");
+    }
 }

@@ -64,6 +64,16 @@ impl KafkaOffsets {
         Ok((offset(low)?, offset(high)?))
     }
 
+    /// Who belongs to the group at present, as `client id at host`: also who has died, until its
+    /// session ends.
+    pub fn members(&self) -> Result<Vec<String>, LogError> {
+        let group = self.settings.group.as_str();
+        let groups = self.committed.fetch_group_list(Some(group), self.answer_wait);
+        let groups = self.answer("asking for the group's members", groups)?;
+        let members = groups.groups().iter().flat_map(|group| group.members());
+        Ok(members.map(|who| format!("{} at {}", who.client_id(), who.client_host())).collect())
+    }
+
     /// Sets a committed offset by hand. The group must be without members.
     pub fn set_committed(&self, commit: &PartitionCommit) -> Result<(), LogError> {
         let offset = i64::try_from(commit.offset.0)

@@ -261,7 +261,9 @@ impl Settings {
         let mut config = self.client(
             &[
                 ("compression.type", "lz4"),
-                ("linger.ms", "5"),
+                // A commit sends what is there at once; in between, fewer and larger requests cost the
+                // broker a quarter less.
+                ("linger.ms", "25"),
                 ("batch.num.messages", "100000"),
                 ("batch.size", "1000000"),
                 ("message.max.bytes", &message_bytes_max),

@@ -57,6 +57,13 @@ impl Buyers {
         found.filter(|count| count.since == sku.limit_since).map_or(0, |count| count.units)
     }
 
+    /// SKU, buyer and units of every count that is not dead.
+    pub(crate) fn alive(&self, skus: &Skus) -> impl Iterator<Item = (u32, u64, u32)> {
+        let counts = (0..self.counts.len()).map(|place| self.counts.get(place));
+        let alive = counts.filter(|count| count.units > 0 && is_alive(count, skus));
+        alive.map(|count| (count.sku, count.buyer, count.units))
+    }
+
     /// Adds to what the buyer has of a SKU that has a limit.
     pub(crate) fn add(&mut self, skus: &Skus, sku: u32, buyer: u64, units: u32) {
         let since = skus.get(sku).limit_since;

@@ -108,6 +108,12 @@ impl Sku {
         self.listed != 0
     }
 
+    /// Whether the buyers' counts have the units of a hold with this sequence number: not of one from
+    /// before the limit, or from before the counts were dropped.
+    pub(crate) fn counts(&self, sequence: u64) -> bool {
+        self.limit > 0 && sequence >= self.limit_since
+    }
+
     /// What is never sold online: part of the listing, so nothing while there is none.
     pub(crate) fn withdraw(&mut self) {
         self.listed = 0;

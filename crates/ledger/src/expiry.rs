@@ -50,6 +50,11 @@ impl Expiry {
         self.heap.len()
     }
 
+    /// Every open hold, in no particular order.
+    pub(crate) fn holds(&self) -> impl Iterator<Item = u32> {
+        (0..self.heap.len()).map(|position| self.heap.get(position).hold())
+    }
+
     /// The hold that expires first.
     pub(crate) fn first(&self) -> Option<Expiring> {
         (self.heap.len() > 0).then(|| *self.heap.get(0))

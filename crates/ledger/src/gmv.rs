@@ -102,7 +102,10 @@ impl Gmv {
 
     #[cold]
     fn turn(&mut self, now: u64, day_offset_ms: u64) {
-        let (day, minute) = ((now + day_offset_ms) / DAY_MS, now / MINUTE_MS);
+        // A day offset that was lowered would go back to a day whose totals are written and forgotten,
+        // and count it again from zero.
+        let day = self.day.max((now + day_offset_ms) / DAY_MS);
+        let minute = now / MINUTE_MS;
         if (day, minute) != (self.day, self.minute) {
             if self.this_minute != self.this_minute_written {
                 let subject = Subject::Minute(self.minute);
@@ -261,6 +264,41 @@ impl Gmv {
                 });
             }
         }
+    }
+
+    /// The business day on which events count, in days since 1970-01-01.
+    pub(crate) fn day(&self) -> u64 {
+        self.day
+    }
+
+    /// Gives every counter that can change or be written again: those of today and of this minute,
+    /// written or not, and the unwritten ones of earlier days and minutes.
+    pub(crate) fn for_each(&self, names: Names<'_>, on: &mut impl FnMut(Counter<'_>)) {
+        let mut give = |subject, day, tally: &Tally, answers| {
+            on(Counter { day, dimension: name(subject, answers, names), figures: tally.figures() });
+        };
+        for past in [&self.past_fast, &self.past_slow] {
+            for number in 0..past.len() {
+                let (day, subject, tally, answers) = past.get(number).parts();
+                give(subject, day, &tally, answers);
+            }
+        }
+        let (today, none) = (self.day, Answers::default());
+        self.joint.for_each(self.answers, |subject, tally| {
+            give(subject, today, tally, self.answers);
+        });
+        if self.this_minute != Tally::default() {
+            give(Subject::Minute(self.minute), today, &self.this_minute, none);
+        }
+        self.categories.for_each(today, |number, day, tally| {
+            give(Subject::Category(number as u16), day, tally, none);
+        });
+        self.merchants.for_each(today, |number, day, tally| {
+            give(Subject::Merchant(number), day, tally, none);
+        });
+        self.places.for_each(today, |number, day, tally| {
+            give(Subject::Place(number), day, tally, none);
+        });
     }
 
     pub(crate) fn freeze(&mut self, frozen: &mut Frozen) {

@@ -91,6 +91,17 @@ impl Joint {
         }
     }
 
+    /// Gives today's counters that have had an event.
+    pub(crate) fn for_each(&self, answers: Answers, mut on: impl FnMut(Subject, &Tally)) {
+        for (number, dimension) in ROLLED.iter().enumerate() {
+            let total = self.total(number);
+            let is_answered = matches!(dimension, Dimension::All(_)) && answers != NO_ANSWERS;
+            if total != Tally::default() || is_answered {
+                on(Subject::Rolled(number), &total);
+            }
+        }
+    }
+
     /// Ends a day: moves what is unwritten to `past` and starts from zero.
     pub(crate) fn close(&mut self, day: u64, answers: &mut Answers, past: &mut Paged<Past>) {
         let whole = Slice::WHOLE;

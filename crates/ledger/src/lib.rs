@@ -6,7 +6,8 @@
 //! Where to look: `ledger` is the machine's frame (clock, sweep, snapshot), `orders` and `goods` carry
 //! the commands out. They keep their state in `catalogue` (merchants, SKUs), `places`, `stockroom`
 //! (which cell is whose), `buyers` (limits), `holds` and `expiry`, `memory` (what was seen) and `gmv`
-//! (`joint`, `tally`). All of these are made of `paged` vectors and the one kind of hash `index`.
+//! (`joint`, `tally`). All of these are made of `paged` vectors and the one kind of hash `index`;
+//! `export` says in plain terms what they know.
 #![forbid(unsafe_code)]
 
 mod allocation;
@@ -16,6 +17,7 @@ pub mod command;
 pub mod counters;
 pub mod effect;
 mod expiry;
+pub mod export;
 mod gmv;
 mod goods;
 mod hash;

@@ -478,5 +478,7 @@ impl Ring {
     }
 }
 
+mod walk;
+
 #[cfg(test)]
 mod tests;

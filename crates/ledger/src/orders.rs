@@ -393,8 +393,7 @@ impl Ledger {
             self.stockroom.release(line.cell, line.units);
             let number = self.stockroom.owner(line.cell).sku;
             let sku = self.skus.get(number);
-            // A hold from before the limit, or from before the counts were dropped, is in no count.
-            if sku.limit > 0 && view.sequence() >= sku.limit_since {
+            if sku.counts(view.sequence()) {
                 self.buyers.take(number, view.buyer(), line.units);
             }
         }

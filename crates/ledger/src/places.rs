@@ -137,6 +137,19 @@ impl Places {
         self.records.len()
     }
 
+    /// Every open location but 0, as it was opened last.
+    pub(crate) fn opened(&self, merchants: &Merchants) -> impl Iterator<Item = LocationOpened> {
+        let places = (0..self.records.len()).map(|place| self.records.get(place));
+        places.filter(|place| place.is(OPEN) && place.location != 0).map(|place| LocationOpened {
+            merchant: merchants.id(place.merchant),
+            location: LocationId(place.location),
+            region: Region::new(place.region).unwrap_or_default(),
+            priority: place.priority,
+            ships: place.is(SHIPS),
+            pickup: place.is(PICKUP),
+        })
+    }
+
     pub(crate) fn freeze(&mut self, frozen: &mut Frozen) {
         self.index.freeze(frozen);
         frozen.push(self.records.freeze());

@@ -297,6 +297,19 @@ impl Daily {
         self.cursor = end;
     }
 
+    /// Gives number, day and figures of every counter of `today`, and of earlier ones that are not
+    /// written yet.
+    pub(crate) fn for_each(&self, today: u64, mut on: impl FnMut(u32, u64, &Tally)) {
+        for number in 0..self.entries.len() {
+            let entry = self.entries.get(number);
+            let is_unwritten = *self.unwritten.get(number / 64) >> (number % 64) & 1 == 1;
+            let tally = entry.tally();
+            if (entry.day == today || is_unwritten) && tally != Tally::default() {
+                on(number as u32, entry.day, &tally);
+            }
+        }
+    }
+
     pub(crate) fn freeze(&mut self, frozen: &mut Frozen) {
         frozen.push(self.entries.freeze());
         frozen.push(self.unwritten.freeze());

@@ -2,7 +2,9 @@
 
 mod support;
 
+use ledger::Ledger;
 use ledger::rules::Rules;
+use support::book::Book;
 use support::{check, check_with};
 
 #[test]
@@ -183,4 +185,30 @@ fn a_minute_across_midnight_belongs_to_both_days() {
     check_with(rules, log);
     let book = support::check_straight(rules, log);
     assert_eq!(book.counters().keys().filter(|name| name.1 == "minute").count(), 2);
+}
+
+#[test]
+fn a_day_that_was_counted_is_not_counted_again_from_zero_when_the_day_offset_is_lowered() {
+    let mut ledger = Ledger::new(Rules::default());
+    let mut book = Book::default();
+    let mut run = |ledger: &mut Ledger, log: &str| {
+        support::rows(log).iter().for_each(|row| book.apply(ledger, 0, row, &mut |_| ()));
+        book.sweep(ledger, 1);
+    };
+    // With 8 h day 1 begins at 57,600,000, without at 86,400,000.
+    run(&mut ledger, "0 | list 1\n 0 | receive r 1 9\n 57000000 | place a 1x1@5 now");
+    run(&mut ledger, "57600000 | place b 1x1@5 now");
+    ledger.set_rules(Rules { day_offset_ms: 0, ..Rules::default() });
+    run(&mut ledger, "57700000 | place c 1x1@5 now");
+    run(&mut ledger, "86400000 | place d 1x1@5 now");
+    book.close(&mut ledger);
+    let settled = |day, dimension, value: &str| {
+        book.counters()[&(day, dimension, value.to_owned())].0.orders_settled
+    };
+    for (dimension, value) in
+        [("all", "all"), ("merchant", "1"), ("category", "none"), ("location", "1:0")]
+    {
+        let days = [0, 1].map(|day| settled(day, dimension, value));
+        assert_eq!(days, [1, 3], "{dimension}: the last record of each day has all its orders");
+    }
 }

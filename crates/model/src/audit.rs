@@ -4,6 +4,8 @@
 //! bounded look ahead in each output topic, and the last record of each counter. It reads nothing
 //! itself and calls nobody but the iterators that it is given.
 
+use std::ops::Range;
+
 use thiserror::Error;
 
 use crate::lookahead::Lookahead;
@@ -26,18 +28,17 @@ pub struct PartitionLog<I, O> {
     pub partition: u32,
     /// The input topic's name, which dead letters carry.
     pub input_topic: String,
-    /// The first offset that the input partition still has (its log start, not that of its first
-    /// readable record).
+    /// The input offset that the audit begins at: 0, or that of the state that it goes on from.
     pub starts_at: u64,
     /// The committed offset: only inputs below it are judged, and outputs of others are ignored.
     pub committed: u64,
     /// The input records from `starts_at` on.
     pub inputs: I,
-    /// `orders.status` from its beginning.
+    /// `orders.status` from its beginning, or at least from the first output of `starts_at` on.
     pub status: O,
-    /// `orders.settled` from its beginning.
+    /// `orders.settled`, the same.
     pub settled: O,
-    /// `orders.dlq` from its beginning.
+    /// `orders.dlq`, the same.
     pub dead_letters: O,
     /// `gmv` from its beginning, compacted or not.
     pub gmv: O,
@@ -49,10 +50,10 @@ pub enum AuditError<E> {
     /// A record could not be read.
     #[error("reading the log failed: {0}")]
     Read(E),
-    /// The input no longer reaches back to offset 0, and there is no state to start from.
+    /// The input does not reach back to offset 0, and there is no state to start from.
     #[error(
-        "the input of partition {partition} starts at offset {starts_at}: what came before is \
-         gone, and without it nothing that follows can be derived"
+        "the input of partition {partition} starts at offset {starts_at}: without what came before, \
+         or the state that it led to, nothing that follows can be derived"
     )]
     NoBeginning {
         /// The partition.
@@ -70,7 +71,8 @@ pub enum AuditError<E> {
     },
 }
 
-/// Derives every output of the partition again and compares it with what is there.
+/// Derives every output of the partition again, from its beginning, and compares it with what is
+/// there.
 ///
 /// # Errors
 /// See [`AuditError`]; a log that holds faults is no error but a verdict.
@@ -82,22 +84,39 @@ where
     I: IntoIterator<Item = Result<InputRecord, E>>,
     O: Iterator<Item = Result<OutputRecord, E>>,
 {
-    let PartitionLog { partition, starts_at, committed, .. } = log;
+    let PartitionLog { partition, starts_at, .. } = log;
     if starts_at > 0 {
         return Err(AuditError::NoBeginning { partition, starts_at });
     }
-    let model = PlainPartition::new(rules.clone(), partition).with_input_topic(&log.input_topic);
+    audit_partition_from(PlainPartition::new(rules.clone(), partition), log)
+}
+
+/// The same from the middle of the partition's life: `model` stands before the input record at
+/// `starts_at`. Outputs of earlier input are counted, but not judged.
+///
+/// # Errors
+/// See [`AuditError`]; a log that holds faults is no error but a verdict.
+pub fn audit_partition_from<I, O, E>(
+    model: PlainPartition,
+    log: PartitionLog<I, O>,
+) -> Result<PartitionVerdict, AuditError<E>>
+where
+    I: IntoIterator<Item = Result<InputRecord, E>>,
+    O: Iterator<Item = Result<OutputRecord, E>>,
+{
+    let PartitionLog { partition, starts_at, committed, .. } = log;
+    let judged = starts_at..committed;
     let mut audit = PartitionAudit {
-        model,
+        stock: AnnouncedStock::of(&model),
+        model: model.with_input_topic(&log.input_topic),
         applied: None,
         topics: [
-            TopicAudit::new(Topic::Status, committed, log.status),
-            TopicAudit::new(Topic::Settled, committed, log.settled),
-            TopicAudit::new(Topic::DeadLetters, committed, log.dead_letters),
+            TopicAudit::new(Topic::Status, judged.clone(), log.status),
+            TopicAudit::new(Topic::Settled, judged.clone(), log.settled),
+            TopicAudit::new(Topic::DeadLetters, judged.clone(), log.dead_letters),
         ],
-        gmv: Lookahead::new(Topic::Gmv, committed, log.gmv),
-        counters: CounterJudge::default(),
-        stock: AnnouncedStock::default(),
+        gmv: Lookahead::new(Topic::Gmv, judged, log.gmv),
+        counters: CounterJudge::starting_at(starts_at),
         findings: Findings::new(partition),
     };
     for record in log.inputs {
@@ -106,7 +125,7 @@ where
         if offset >= committed {
             break;
         }
-        if audit.applied.is_some_and(|applied| offset <= applied) {
+        if audit.applied.map_or(offset < starts_at, |applied| offset <= applied) {
             return Err(AuditError::InputOutOfOrder { partition, offset });
         }
         audit.step(&record).map_err(AuditError::Read)?;
@@ -140,8 +159,8 @@ impl<O, E> TopicAudit<O>
 where
     O: Iterator<Item = Result<OutputRecord, E>>,
 {
-    fn new(topic: Topic, committed: u64, records: O) -> TopicAudit<O> {
-        let ahead = Lookahead::new(topic, committed, records);
+    fn new(topic: Topic, judged: Range<u64>, records: O) -> TopicAudit<O> {
+        let ahead = Lookahead::new(topic, judged, records);
         TopicAudit { topic, ahead, matcher: Matcher::new(topic) }
     }
 

@@ -11,23 +11,26 @@ use crate::{
 
 /// A partition's input and what stands in its output topics.
 #[derive(Clone)]
-struct Log {
-    rules: Rules,
-    committed: u64,
-    inputs: Vec<InputRecord>,
+pub(crate) struct Log {
+    pub(crate) rules: Rules,
+    pub(crate) committed: u64,
+    pub(crate) inputs: Vec<InputRecord>,
     /// `orders.status`, `orders.settled`, `orders.dlq` and `gmv`.
-    topics: [Vec<OutputRecord>; 4],
+    pub(crate) topics: [Vec<OutputRecord>; 4],
 }
 
-const STATUS: usize = 0;
-const SETTLED: usize = 1;
-const DEAD_LETTERS: usize = 2;
-const GMV: usize = 3;
+type Inputs = Vec<Result<InputRecord, Infallible>>;
+type Outputs = std::vec::IntoIter<Result<OutputRecord, Infallible>>;
+
+pub(crate) const STATUS: usize = 0;
+pub(crate) const SETTLED: usize = 1;
+pub(crate) const DEAD_LETTERS: usize = 2;
+pub(crate) const GMV: usize = 3;
 
 impl Log {
     /// A faultless log: the model's outputs, with the counters written after every `rhythm` inputs
     /// and at the end.
-    fn of(rules: &Rules, inputs: Vec<InputRecord>, rhythm: usize) -> Log {
+    pub(crate) fn of(rules: &Rules, inputs: Vec<InputRecord>, rhythm: usize) -> Log {
         let mut partition = PlainPartition::new(rules.clone(), 0);
         let mut topics: [Vec<OutputRecord>; 4] = Default::default();
         for (index, input) in inputs.iter().enumerate() {
@@ -54,34 +57,38 @@ impl Log {
     }
 
     fn judge_from(&self, starts_at: u64) -> Result<PartitionVerdict, AuditError<Infallible>> {
-        let [status, settled, dead_letters, gmv] =
-            self.topics.clone().map(|records| records.into_iter().map(Ok));
-        let log = PartitionLog {
+        audit_partition(&self.rules, self.from(starts_at))
+    }
+
+    /// The log as an audit gets it.
+    pub(crate) fn from(&self, starts_at: u64) -> PartitionLog<Inputs, Outputs> {
+        let [status, settled, dead_letters, gmv] = self
+            .topics
+            .clone()
+            .map(|records| records.into_iter().map(Ok).collect::<Vec<_>>().into_iter());
+        PartitionLog {
             partition: 0,
             input_topic: "orders".to_owned(),
             starts_at,
             committed: self.committed,
-            inputs: self.inputs.iter().cloned().map(Ok),
+            inputs: self.inputs.iter().cloned().map(Ok).collect(),
             status,
             settled,
             dead_letters,
             gmv,
-        };
-        audit_partition(&self.rules, log)
+        }
     }
 
     /// Asserts the five figures, in the order of their names.
     #[track_caller]
     fn expect(&self, figures: Figures) {
         let found = self.judge();
-        let Verdict { oversold, lost, duplicated, miscounted, different, .. } = found.verdict;
-        let found_figures = Figures { oversold, lost, duplicated, miscounted, different };
-        assert_eq!(found_figures, figures, "{:#?}", found.findings);
+        assert_eq!(Figures::of(&found.verdict), figures, "{:#?}", found.findings);
         assert_eq!(found.verdict.clean(), figures == NONE);
     }
 
     /// Gives a topic's records ascending offsets again.
-    fn renumber(&mut self, topic: usize) {
+    pub(crate) fn renumber(&mut self, topic: usize) {
         for (index, record) in self.topics[topic].iter_mut().enumerate() {
             record.offset = 2 * index as u64 + 10;
         }
@@ -89,15 +96,23 @@ impl Log {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Figures {
-    oversold: u64,
-    lost: u64,
-    duplicated: u64,
-    miscounted: u64,
-    different: u64,
+pub(crate) struct Figures {
+    pub(crate) oversold: u64,
+    pub(crate) lost: u64,
+    pub(crate) duplicated: u64,
+    pub(crate) miscounted: u64,
+    pub(crate) different: u64,
 }
 
-const NONE: Figures = Figures { oversold: 0, lost: 0, duplicated: 0, miscounted: 0, different: 0 };
+impl Figures {
+    pub(crate) fn of(verdict: &Verdict) -> Figures {
+        let Verdict { oversold, lost, duplicated, miscounted, different, .. } = *verdict;
+        Figures { oversold, lost, duplicated, miscounted, different }
+    }
+}
+
+pub(crate) const NONE: Figures =
+    Figures { oversold: 0, lost: 0, duplicated: 0, miscounted: 0, different: 0 };
 
 fn topic_index(topic: Topic) -> usize {
     match topic {
@@ -108,11 +123,11 @@ fn topic_index(topic: Topic) -> usize {
     }
 }
 
-fn text_of(record: &OutputRecord) -> String {
+pub(crate) fn text_of(record: &OutputRecord) -> String {
     String::from_utf8(record.value.clone().unwrap()).unwrap()
 }
 
-fn replace(record: &mut OutputRecord, from: &str, to: &str) {
+pub(crate) fn replace(record: &mut OutputRecord, from: &str, to: &str) {
     let text = text_of(record);
     assert!(text.contains(from), "{from} is not in {text}");
     record.value = Some(text.replacen(from, to, 1).into_bytes());
@@ -124,7 +139,7 @@ fn example() -> Log {
 }
 
 /// Holds, settlements, refunds, a cancellation and an expiry, with stock to spare.
-fn sale(orders: u64) -> Log {
+pub(crate) fn sale(orders: u64) -> Log {
     let mut commands = vec![
         "sku.listed 1 category=x".to_owned(),
         "sku.listed 2".to_owned(),
@@ -177,6 +192,24 @@ fn the_message_of_a_dead_letter_is_free_but_its_code_is_not() {
         }
     }
     log.expect(Figures { different: 1, ..NONE });
+}
+
+#[test]
+fn the_missing_parts_of_a_dead_letter_are_named_as_the_contract_has_it() {
+    let input = InputRecord {
+        value: Some(vec![b' '; 900_000]),
+        headers: vec![("trace".to_owned(), Some(vec![0; 900_001]))],
+        ..record(0, 1, "tick")
+    };
+    let log = Log::of(&Rules::default(), vec![input], 1);
+    log.expect(NONE);
+    for text in ["headers,value", "value, headers", "value;headers", "value"] {
+        let mut log = log.clone();
+        let (name, value) = log.topics[DEAD_LETTERS][0].headers.last_mut().unwrap();
+        assert_eq!(name, "__connect.errors.omitted");
+        assert_eq!(value.replace(text.as_bytes().to_vec()).unwrap(), b"value,headers");
+        log.expect(Figures { different: 1, ..NONE });
+    }
 }
 
 #[test]

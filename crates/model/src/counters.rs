@@ -122,7 +122,8 @@ pub struct Figures {
 pub struct Counter {
     /// The absolute totals.
     pub figures: Figures,
-    /// The offset of the input record that changed them last.
+    /// The offset of the input record that changed them last; 0 where that was before the state from
+    /// which the partition resumed.
     pub changed_at: u64,
 }
 
@@ -131,12 +132,24 @@ pub struct Counter {
 pub struct Counters {
     partition: u32,
     day_offset_ms: i64,
+    /// The business day of the latest event: days never go back.
+    latest_day: Day,
     counters: BTreeMap<CounterKey, Counter>,
 }
 
 impl Counters {
     pub(crate) fn new(partition: u32, day_offset_ms: i64) -> Counters {
-        Counters { partition, day_offset_ms, counters: BTreeMap::new() }
+        Counters { partition, day_offset_ms, latest_day: Day(i64::MIN), counters: BTreeMap::new() }
+    }
+
+    /// Takes in on which day events counted where the partition goes on.
+    pub(crate) fn learn_day(&mut self, day: u64) {
+        self.latest_day = self.latest_day.max(Day(day as i64));
+    }
+
+    /// Takes in what a counter stood at where the partition goes on.
+    pub(crate) fn learn(&mut self, key: CounterKey, figures: Figures) {
+        self.counters.insert(key, Counter { figures, changed_at: 0 });
     }
 
     /// Every counter, by day, then dimension name, then value.
@@ -245,7 +258,8 @@ impl Counters {
 
     /// The figures that an event at `moment` changes.
     fn figures(&mut self, moment: Moment, dimension: Dimension, value: String) -> &mut Figures {
-        let day = Day::of(moment.at, self.day_offset_ms);
+        let day = Day::of(moment.at, self.day_offset_ms).max(self.latest_day);
+        self.latest_day = day;
         let counter = self.counters.entry(CounterKey { day, dimension, value }).or_default();
         counter.changed_at = moment.offset;
         &mut counter.figures

@@ -437,10 +437,13 @@ fn region(field: Field<'_>) -> Result<String> {
     }
 }
 
-/// A known channel's name, or `other` for any other string.
 fn channel(field: Field<'_>) -> Result<&'static str> {
-    let text = text(field)?;
-    Ok(CHANNELS.into_iter().find(|known| *known == text).unwrap_or("other"))
+    Ok(channel_named(text(field)?))
+}
+
+/// A known channel's name, or `other` for any other string.
+pub(crate) fn channel_named(text: &str) -> &'static str {
+    CHANNELS.into_iter().find(|known| *known == text).unwrap_or("other")
 }
 
 fn one_of(field: Field<'_>, allowed: &[&'static str]) -> Result<&'static str> {

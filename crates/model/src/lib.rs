@@ -18,6 +18,7 @@
 //! | `merchant` | 4.5, 4.9, 4.10, 4.11: stock cells, catalogue, buyer counts |
 //! | `output` | 5: outputs as bytes |
 //! | `counters`, `day` | 6: the GMV counters |
+//! | `state` | what a partition has to be told to go on from the middle of its life |
 //! | `audit`, `matching`, `lookahead`, `oversold`, `miscounted`, `verdict` | the judge |
 
 mod allocation;
@@ -40,8 +41,11 @@ mod partition;
 mod record;
 mod routing;
 mod rules;
+mod state;
 mod verdict;
 
+#[cfg(test)]
+mod audit_from_tests;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
@@ -55,11 +59,13 @@ mod rule_tests;
 #[cfg(test)]
 mod text_log;
 
-pub use audit::{AuditError, PartitionLog, audit_partition};
+pub use audit::{AuditError, PartitionLog, audit_partition, audit_partition_from};
 pub use canonical::canonical;
 pub use counters::{Counter, CounterKey, Counters, Dimension, Figures};
 pub use day::Day;
+pub use orders::Ending;
 pub use partition::PlainPartition;
 pub use record::{Headers, InputRecord, Output, OutputRecord, Topic};
 pub use rules::{Partitioner, Rules};
+pub use state::{Fact, IdSpace, OpenHold, OpenLine, OpenPresale};
 pub use verdict::{AuditReport, FINDINGS_MAX, PartitionVerdict, Verdict};

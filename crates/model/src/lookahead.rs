@@ -8,9 +8,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::iter::Fuse;
+use std::ops::Range;
 
 use crate::record::{OutputRecord, Topic};
-use crate::verdict::{Fault, Findings};
+use crate::verdict::{Fault, Findings, Verdict};
 
 /// More than the outputs that one input record can cause (1,024 releases and its own).
 const RECORDS_MAX: usize = 4_096;
@@ -30,8 +31,10 @@ pub(crate) struct Caused {
 #[derive(Debug)]
 pub(crate) struct Lookahead<I> {
     topic: Topic,
-    /// Outputs of inputs from here on are not judged.
-    committed: u64,
+    /// Outputs of other inputs are not judged.
+    judged: Range<u64>,
+    /// Whether an output of a judged input, or of a later one, has come.
+    has_begun: bool,
     records: Fuse<I>,
     /// By cause, then by offset in the output partition.
     ahead: BTreeMap<(u64, u64), OutputRecord>,
@@ -44,10 +47,11 @@ impl<I, E> Lookahead<I>
 where
     I: Iterator<Item = Result<OutputRecord, E>>,
 {
-    pub(crate) fn new(topic: Topic, committed: u64, records: I) -> Lookahead<I> {
+    pub(crate) fn new(topic: Topic, judged: Range<u64>, records: I) -> Lookahead<I> {
         Lookahead {
             topic,
-            committed,
+            judged,
+            has_begun: false,
             records: records.fuse(),
             ahead: BTreeMap::new(),
             bytes: 0,
@@ -86,14 +90,22 @@ where
     }
 
     fn sort_in(&mut self, record: OutputRecord, findings: &mut Findings) {
-        match cause_of(self.topic, &record) {
-            Some(cause) if cause >= self.committed => {
+        let cause = cause_of(self.topic, &record);
+        self.has_begun |= cause.is_some_and(|cause| cause >= self.judged.start);
+        match cause {
+            Some(cause) if cause >= self.judged.end => {
                 if self.topic == Topic::Gmv {
                     self.later_keys.extend(record.key);
                 }
             }
+            // Outputs stand in the order of their causes: what names an earlier one further on is
+            // judged, and found to be unexplained.
+            Some(_) if !self.has_begun && self.topic != Topic::Gmv => {
+                findings.verdict.outputs_not_checked += 1;
+            }
             Some(cause) => {
-                findings.verdict.outputs += 1;
+                let Verdict { outputs, outputs_not_checked, .. } = &mut findings.verdict;
+                *(if self.has_begun { outputs } else { outputs_not_checked }) += 1;
                 self.bytes += size_of_record(&record);
                 self.ahead.insert((cause, record.offset), record);
             }

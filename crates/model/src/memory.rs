@@ -44,6 +44,11 @@ impl<V> Memory<V> {
         self.entries.get_mut(id).map(|entry| &mut entry.value)
     }
 
+    /// Every remembered id with what is known of it, in no particular order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Id, &V)> {
+        self.entries.iter().map(|(id, entry)| (id, &entry.value))
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

@@ -105,6 +105,17 @@ impl Merchant {
         self.cells.entry((sku, location)).or_default().held -= units as i64;
     }
 
+    /// Says what a cell has.
+    pub(crate) fn set_cell(&mut self, sku: u64, location: u32, on_hand: u32, held: u32) {
+        let cell = Cell { on_hand: on_hand.into(), held: held.into() };
+        self.cells.insert((sku, location), cell);
+    }
+
+    /// SKU, location and on_hand of every cell.
+    pub(crate) fn cells(&self) -> impl Iterator<Item = (u64, u32, i64)> {
+        self.cells.iter().map(|((sku, location), cell)| (*sku, *location, cell.on_hand))
+    }
+
     /// A cell's on_hand and held.
     #[cfg(test)]
     pub(crate) fn cell(&self, sku: u64, location: u32) -> (i64, i64) {

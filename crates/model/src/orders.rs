@@ -22,10 +22,14 @@ pub(crate) enum Order {
 
 /// How an order came to be without an open hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub enum Ending {
+    /// It never had one.
     Rejected,
+    /// It was settled.
     Settled,
+    /// It was cancelled.
     Cancelled,
+    /// It was swept.
     Expired,
 }
 
@@ -39,19 +43,19 @@ pub(crate) struct Hold {
     pub(crate) categories: BTreeMap<u64, String>,
     pub(crate) expires_at: u64,
     /// The rank among all holds of the partition in order of placement.
-    placement: u64,
+    pub(crate) placement: u64,
     /// The buyer's counts that this order's units were added to.
-    counted: Vec<Counted>,
+    pub(crate) counted: Vec<Counted>,
     /// The payment that paid the deposit.
-    deposit_payment: Option<Id>,
+    pub(crate) deposit_payment: Option<Id>,
 }
 
 /// Units of an order in a buyer's count.
 #[derive(Clone, Copy, Debug)]
-struct Counted {
-    demand: Demand,
+pub(crate) struct Counted {
+    pub(crate) demand: Demand,
     /// Which counts: the offset of the listing that began them.
-    since: u64,
+    pub(crate) since: u64,
 }
 
 impl Hold {
@@ -330,7 +334,7 @@ enum Accepted {
 }
 
 /// What an order wants of each SKU, in order of first appearance.
-fn demands_of(order: &OrderPlaced) -> Vec<Demand> {
+pub(crate) fn demands_of(order: &OrderPlaced) -> Vec<Demand> {
     let mut demands: Vec<Demand> = Vec::new();
     for line in &order.lines {
         match demands.iter_mut().find(|demand| demand.sku == line.sku) {

@@ -9,6 +9,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::json::{self, Json, Object};
 use crate::merchant::StockChange;
+use crate::orders::Order;
+use crate::partition::PlainPartition;
 use crate::record::OutputRecord;
 
 /// A cell of a merchant: SKU and location.
@@ -31,6 +33,25 @@ pub(crate) struct Oversold {
 }
 
 impl AnnouncedStock {
+    /// The account of a partition that goes on from here: what it has on hand, and its open holds.
+    pub(crate) fn of(partition: &PlainPartition) -> AnnouncedStock {
+        let mut stock = AnnouncedStock::default();
+        for (merchant_id, merchant) in &partition.merchants {
+            for (sku, location, on_hand) in merchant.cells() {
+                stock.on_hand.insert((*merchant_id, sku, location.into()), on_hand.into());
+            }
+        }
+        for ((merchant_id, order_id), order) in partition.orders.iter() {
+            let Order::Open(hold) = order else { continue };
+            let units = stock.holds.entry((*merchant_id, order_id.clone())).or_default();
+            for line in &hold.order.lines {
+                let cell = (*merchant_id, line.sku, hold.allocation[&line.sku].into());
+                *units.entry(cell).or_default() += i128::from(line.qty);
+            }
+        }
+        stock
+    }
+
     /// Takes in the effect of an accepted stock command.
     pub(crate) fn stocked(&mut self, merchant_id: u64, change: &StockChange) {
         let cell = (merchant_id, change.sku, u64::from(change.location));

@@ -34,13 +34,13 @@ pub struct PlainPartition {
     input_topic: String,
     /// The record that is being applied, and the partition's time T.
     pub(crate) moment: Moment,
-    merchants: BTreeMap<u64, Merchant>,
+    pub(crate) merchants: BTreeMap<u64, Merchant>,
     /// Every category that was ever listed.
-    categories: BTreeSet<String>,
+    pub(crate) categories: BTreeSet<String>,
     pub(crate) orders: Memory<Order>,
     pub(crate) payments: Memory<()>,
     pub(crate) refunds: Memory<()>,
-    receipts: Memory<()>,
+    pub(crate) receipts: Memory<()>,
     /// The open holds' orders by `expires_at` and order of placement.
     pub(crate) expiries: BTreeMap<(u64, u64), Id>,
     /// How many holds were placed so far.

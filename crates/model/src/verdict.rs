@@ -9,13 +9,16 @@ use crate::record::Topic;
 /// How many findings are kept in words, for each partition and for a whole audit.
 pub const FINDINGS_MAX: usize = 20;
 
-/// The figures of an audit. All but the first two must be 0.
+/// The figures of an audit. All but the first three must be 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Verdict {
     /// Input records that were judged.
     pub inputs: u64,
     /// Output records that were judged, of all four topics.
     pub outputs: u64,
+    /// Output records that were not, since their input lies before the state that the audit began
+    /// with. Of the counters the last record of each is compared with that state nevertheless.
+    pub outputs_not_checked: u64,
     /// Holds, and settlements on placement, that took a cell's on_hand below zero.
     pub oversold: u64,
     /// Outputs that should be there and are not.
@@ -32,8 +35,7 @@ pub struct Verdict {
 impl Verdict {
     /// Whether everything that was judged is as the contract says.
     pub fn clean(&self) -> bool {
-        let Verdict { inputs: _, outputs: _, oversold, lost, duplicated, miscounted, different } =
-            *self;
+        let Verdict { oversold, lost, duplicated, miscounted, different, .. } = *self;
         [oversold, lost, duplicated, miscounted, different] == [0; 5]
     }
 
@@ -41,6 +43,7 @@ impl Verdict {
     pub fn add(&mut self, other: &Verdict) {
         self.inputs += other.inputs;
         self.outputs += other.outputs;
+        self.outputs_not_checked += other.outputs_not_checked;
         self.oversold += other.oversold;
         self.lost += other.lost;
         self.duplicated += other.duplicated;

@@ -14,8 +14,8 @@ use crate::engine::Engine;
 use crate::log::{Partition, PartitionCommit};
 use crate::metadata::{CommitMetadata, RulesHash};
 
-/// The topics whose outputs an input record causes.
-pub const TOPICS: [Topic; 3] = [Topic::Status, Topic::Settled, Topic::DeadLetters];
+/// The topics whose outputs an input record causes; what is compared.
+const TOPICS: [Topic; 3] = [Topic::Status, Topic::Settled, Topic::DeadLetters];
 
 /// What a partition's output topics hold from some input offset on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -57,7 +57,8 @@ pub enum NotAdopted {
 }
 
 impl Written {
-    /// Takes in an output that `cause` had; outputs of one topic come in their order.
+    /// Takes in an output that `cause` had; outputs of one topic come in their order. A counter tells
+    /// only how far the partition was: it must not be written again as of an earlier record.
     pub fn note(
         &mut self,
         topic: Topic,

@@ -112,7 +112,7 @@ pub struct EmbeddedBroker {
     groups: Mutex<BTreeMap<String, Arc<Mutex<Group>>>>,
     members: Mutex<Vec<MemberHandle>>,
     late: Mutex<Vec<LateRequest>>,
-    faults: Option<Mutex<Box<dyn Faults>>>,
+    faults: Option<Box<dyn Faults>>,
     /// Whether calls may wait.
     waits: bool,
     activity: Activity,
@@ -133,18 +133,18 @@ impl EmbeddedBroker {
 
     /// An empty log that asks `faults` at every call of the port.
     pub fn with_faults(settings: Settings, faults: Box<dyn Faults>) -> Arc<EmbeddedBroker> {
-        EmbeddedBroker::made(settings, Some(Mutex::new(faults)), true)
+        EmbeddedBroker::made(settings, Some(faults), true)
     }
 
     /// The same for an embedder with one thread, where nobody could end a wait: every call looks
     /// once and returns, as with a wait of zero.
     pub fn simulated(settings: Settings, faults: Box<dyn Faults>) -> Arc<EmbeddedBroker> {
-        EmbeddedBroker::made(settings, Some(Mutex::new(faults)), false)
+        EmbeddedBroker::made(settings, Some(faults), false)
     }
 
     fn made(
         settings: Settings,
-        faults: Option<Mutex<Box<dyn Faults>>>,
+        faults: Option<Box<dyn Faults>>,
         waits: bool,
     ) -> Arc<EmbeddedBroker> {
         Arc::new(EmbeddedBroker {
@@ -343,7 +343,7 @@ impl EmbeddedBroker {
     fn verdict(&self, caller: Caller<'_>, call: Call<'_>) -> Verdict {
         match &self.faults {
             None => Verdict::Pass,
-            Some(faults) => locked(faults).verdict(caller, call),
+            Some(faults) => faults.verdict(caller, call),
         }
     }
 }

@@ -1,7 +1,8 @@
 //! What a poll brings, applied at once: the worker's half that runs inside [`Log::poll`].
 //!
 //! Not the calls that follow from it, since the log is busy then: changes of membership are only
-//! noted. Invariant: a record is applied once, and live records only into the open transaction.
+//! noted. Invariant: a record is applied once, live records only into the open transaction, and
+//! nothing of a partition that the worker does not want to be read, whatever the log still hands on.
 //!
 //! [`Log::poll`]: crate::log::Log::poll
 
@@ -57,7 +58,7 @@ impl<C: Clock> Intake<'_, C> {
     }
 
     fn on_records(&mut self, partition: Partition, records: &[Record<'_>]) {
-        let Some(working) = working(self.partitions, partition) else { return };
+        let Some(working) = being_read(self.partitions, partition) else { return };
         // The log hands every record on once; if it ever did not, nothing is counted twice.
         let next = working.engine.next();
         let records = &records[records.partition_point(|record| record.offset < next)..];
@@ -73,7 +74,7 @@ impl<C: Clock> Intake<'_, C> {
         if !self.advance_replay(partition, position) || live.is_empty() {
             return;
         }
-        if let Some(working) = self::working(self.partitions, partition) {
+        if let Some(working) = being_read(self.partitions, partition) {
             let began = clock.now();
             self.transaction.touch(partition, working.committed, began);
             working.apply(live, &mut self.transaction.outputs, began, || clock.now());
@@ -87,7 +88,7 @@ impl<C: Clock> Intake<'_, C> {
             return;
         }
         let now = self.clock.now();
-        let Some(working) = working(self.partitions, partition) else { return };
+        let Some(working) = being_read(self.partitions, partition) else { return };
         if let Some(replay) = working.replay {
             let (position, until) = (position.0, replay.until.0);
             self.refuse(partition, Refusal::ReplayCutShort { partition, position, until });
@@ -97,14 +98,14 @@ impl<C: Clock> Intake<'_, C> {
     }
 
     fn on_out_of_range(&mut self, partition: Partition, oldest: Offset) {
-        let Some(working) = working(self.partitions, partition) else { return };
+        let Some(working) = being_read(self.partitions, partition) else { return };
         let needed = working.engine.next().0;
         self.refuse(partition, Refusal::InputTruncated { partition, needed, oldest: oldest.0 });
     }
 
     /// Returns whether the partition may still be worked on.
     fn advance_replay(&mut self, partition: Partition, position: Offset) -> bool {
-        let Some(working) = working(self.partitions, partition) else { return false };
+        let Some(working) = being_read(self.partitions, partition) else { return false };
         match working.advance_replay(partition, position) {
             ReplayStep::Unchanged => true,
             ReplayStep::Finished => {
@@ -127,9 +128,10 @@ impl<C: Clock> Intake<'_, C> {
     }
 }
 
-fn working(
+/// A partition that is worked on, unless it is to be read anew from where its state stands.
+fn being_read(
     partitions: &mut BTreeMap<Partition, Owned>,
     partition: Partition,
 ) -> Option<&mut Working> {
-    partitions.get_mut(&partition)?.working_mut()
+    partitions.get_mut(&partition)?.working_mut().filter(|working| working.is_read)
 }

@@ -6,6 +6,7 @@
 //! is refused by name. Invariant: a partition that is opened stands at an offset S <= C, and
 //! everything in [S, C) is still in the input.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -401,6 +402,100 @@ pub fn newest_snapshot(
     Ok(None)
 }
 
-fn describe_skipped(skipped: &[String]) -> String {
+/// The oldest snapshot within these offsets from which everything that follows was decided under
+/// `rules`: one that was taken under others ends the search. What was passed over, and why, is added
+/// to `skipped`.
+pub fn oldest_snapshot(
+    store: &dyn SnapshotStore,
+    place: &Place,
+    within: RangeInclusive<Offset>,
+    rules: &Rules,
+    skipped: &mut Vec<String>,
+) -> Result<Option<(Header, Ledger)>, StoreError> {
+    let mut oldest = None;
+    for offset in store.list(place)? {
+        if !within.contains(&offset) {
+            skipped.push(format!("{} lies outside", offset.0));
+            continue;
+        }
+        // A running pipeline may remove it while it is being read.
+        let loaded =
+            store.read(place, offset).map_err(|error| error.to_string()).and_then(|bytes| {
+                snapshot::decode(place, offset, &bytes).map_err(|damage| damage.to_string())
+            });
+        match loaded {
+            Ok(loaded) => {
+                let is_under_others = loaded.0.rules != *rules;
+                oldest = Some(loaded);
+                if is_under_others {
+                    break;
+                }
+            }
+            Err(why) => skipped.push(format!("{}: {why}", offset.0)),
+        }
+    }
+    Ok(oldest)
+}
+
+/// In words, what was passed over.
+pub fn describe_skipped(skipped: &[String]) -> String {
     if skipped.is_empty() { "none was found".to_owned() } else { skipped.join("; ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::ObjectSnapshots;
+
+    fn place() -> Place {
+        let [cluster, group, topic] = ["c", "g", "orders"].map(str::to_owned);
+        Place { cluster, group, topic, partition: 3 }
+    }
+
+    fn keep(store: &ObjectSnapshots, offset: u64, rules: Rules) {
+        let state = Ledger::new(rules).snapshot();
+        let offset = Offset(offset);
+        let header = Header { state_version: STATE_VERSION, offset, digest: 0, rules };
+        let bytes = snapshot::encode(&place(), &header, &state).unwrap();
+        store.create(&place(), offset, bytes).unwrap();
+    }
+
+    /// The oldest of snapshots at 10, 20, ... that were taken under these skews and can be used under
+    /// a skew of 1; the one at 40 is damaged.
+    fn oldest(within: RangeInclusive<u64>, skews: &[u64]) -> (Option<u64>, usize) {
+        let store = ObjectSnapshots::in_memory().unwrap();
+        let rules = |skew_ms| Rules { skew_ms, ..Rules::default() };
+        for (number, skew) in skews.iter().enumerate() {
+            let offset = 10 * (number as u64 + 1);
+            if offset == 40 {
+                store.create(&place(), Offset(offset), b"damaged".to_vec()).unwrap();
+            } else {
+                keep(&store, offset, rules(*skew));
+            }
+        }
+        let within = Offset(*within.start())..=Offset(*within.end());
+        let mut skipped = Vec::new();
+        let found = oldest_snapshot(&store, &place(), within, &rules(1), &mut skipped).unwrap();
+        (found.map(|(header, _)| header.offset.0), skipped.len())
+    }
+
+    #[test]
+    fn the_oldest_snapshot_between_input_and_commit_is_found_past_damaged_ones() {
+        assert_eq!(oldest(0..=99, &[1, 1, 1]), (Some(10), 0));
+        assert_eq!(oldest(10..=30, &[1, 1, 1]), (Some(10), 0));
+        assert_eq!(oldest(11..=30, &[1, 1, 1]), (Some(20), 1));
+        assert_eq!(oldest(0..=9, &[1, 1, 1]), (None, 3));
+        assert_eq!(oldest(31..=60, &[1, 1, 1, 1, 1]), (Some(50), 4));
+        assert_eq!(oldest(31..=49, &[1, 1, 1, 1, 1]), (None, 5));
+        // The input begins behind the commit.
+        assert_eq!(oldest(RangeInclusive::new(11, 5), &[1]), (None, 1));
+    }
+
+    #[test]
+    fn nothing_that_was_decided_under_other_rules_lies_behind_the_oldest_snapshot() {
+        assert_eq!(oldest(0..=99, &[2, 2, 1]), (Some(20), 0));
+        assert_eq!(oldest(0..=99, &[2, 1, 2]), (Some(30), 0));
+        assert_eq!(oldest(0..=99, &[1, 2, 1, 1, 1]), (Some(20), 1));
+        assert_eq!(oldest(0..=15, &[1, 2]), (Some(10), 1));
+    }
 }

@@ -17,7 +17,7 @@ use wire::outputs::{Outputs, Topic};
 use crate::background::Published;
 use crate::log::{CommitOutcome, Partition};
 use crate::partition::{Owned, Phase};
-use crate::stock_view::StockViews;
+use crate::stock_view::{PartitionView, StockViews};
 use crate::store::StoreError;
 
 /// Shortest time between two reports, and between two log lines on the same trouble.
@@ -193,9 +193,14 @@ impl Shared {
         }
     }
 
-    /// The stock views of the worker's process.
-    pub fn views(&self) -> &StockViews {
-        &self.views
+    /// Makes the stock of a partition of the worker's readable in its process.
+    pub(crate) fn show_stock(&self, partition: Partition, view: Arc<PartitionView>) {
+        self.views.insert(partition, self.worker, view);
+    }
+
+    /// Ends that.
+    pub(crate) fn hide_stock(&self, partition: Partition) {
+        self.views.remove(partition, self.worker);
     }
 
     pub(crate) fn beat(&self) {

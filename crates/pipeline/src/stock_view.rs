@@ -98,7 +98,14 @@ pub struct SkuStock {
 /// The views of all partitions of a process.
 #[derive(Debug, Default)]
 pub struct StockViews {
-    partitions: DashMap<Partition, Arc<PartitionView>>,
+    partitions: DashMap<Partition, Shown>,
+}
+
+/// A view, and the number of the worker that shows it.
+#[derive(Debug)]
+struct Shown {
+    worker: usize,
+    view: Arc<PartitionView>,
 }
 
 /// What a question for stock found.
@@ -113,14 +120,14 @@ pub enum StockAnswer {
 }
 
 impl StockViews {
-    /// Makes a partition's stock readable.
-    pub fn insert(&self, partition: Partition, view: Arc<PartitionView>) {
-        self.partitions.insert(partition, view);
+    /// Makes the stock of a partition that this worker has opened readable.
+    pub fn insert(&self, partition: Partition, worker: usize, view: Arc<PartitionView>) {
+        self.partitions.insert(partition, Shown { worker, view });
     }
 
-    /// Ends that.
-    pub fn remove(&self, partition: Partition) {
-        self.partitions.remove(&partition);
+    /// Ends that, unless another worker shows the partition by now: who lost it may learn of it late.
+    pub fn remove(&self, partition: Partition, worker: usize) {
+        self.partitions.remove_if(&partition, |_, shown| shown.worker == worker);
     }
 
     /// Looks a SKU up in the merchant's partition (in every partition here, if any may have it).
@@ -135,10 +142,11 @@ impl StockViews {
             Partitioner::Murmur2 => {
                 let key = merchant.0.to_string();
                 let partition = wire::partition::partition_of(key.as_bytes(), partitions);
-                self.partitions.get(&partition).map(|view| Arc::clone(&view)).into_iter().collect()
+                let shown = self.partitions.get(&partition);
+                shown.map(|shown| Arc::clone(&shown.view)).into_iter().collect()
             }
             Partitioner::Any => {
-                self.partitions.iter().map(|entry| Arc::clone(entry.value())).collect()
+                self.partitions.iter().map(|shown| Arc::clone(&shown.view)).collect()
             }
         };
         if views.is_empty() {
@@ -146,5 +154,26 @@ impl StockViews {
         }
         let found = views.iter().find_map(|view| view.stock(merchant, sku));
         found.map_or(StockAnswer::UnknownSku, StockAnswer::Found)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use ledger::Ledger;
+    use ledger::rules::Rules;
+
+    use super::*;
+
+    #[test]
+    fn a_worker_that_learns_late_of_a_loss_does_not_hide_the_stock_of_the_next_one() {
+        let views = StockViews::default();
+        let view = || Arc::new(PartitionView::of(&Ledger::new(Rules::default())));
+        let answer = || views.stock(MerchantId(1), SkuId(1), Partitioner::Murmur2, 1);
+        views.insert(0, 7, view());
+        views.insert(0, 8, view());
+        views.remove(0, 7);
+        assert_eq!(answer(), StockAnswer::UnknownSku);
+        views.remove(0, 8);
+        assert_eq!(answer(), StockAnswer::Elsewhere);
     }
 }

@@ -126,8 +126,8 @@ pub(crate) fn read<'a>(
     command: CommandType,
 ) -> Result<Command<'a>, Fault> {
     match command {
-        CommandType::OrderPlaced => order_placed(reader),
-        CommandType::OrderPaid => order_paid(reader),
+        CommandType::OrderPlaced => reader.apart(order_placed),
+        CommandType::OrderPaid => reader.apart(order_paid),
         CommandType::OrderCancelled => order_cancelled(reader),
         CommandType::OrderRefunded => order_refunded(reader),
         CommandType::StockReceived => stock_received(reader),
@@ -157,6 +157,7 @@ pub(crate) fn merchant_of(command: &Command<'_>) -> Option<MerchantId> {
     }
 }
 
+#[inline(always)]
 fn order_placed<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {
     fields! { reader, OrderPlaced:
         required {
@@ -202,6 +203,7 @@ fn order_placed<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {
 }
 
 /// The list `lines` of an order.
+#[inline(always)]
 fn read_lines<'a>(reader: &mut Reader<'_, 'a>) -> Result<&'a [Line], Fault> {
     reader.staging.lines.clear();
     reader.list(1, read_line)?;
@@ -209,6 +211,7 @@ fn read_lines<'a>(reader: &mut Reader<'_, 'a>) -> Result<&'a [Line], Fault> {
 }
 
 /// An element of `lines` of an order.
+#[inline(always)]
 fn read_line(reader: &mut Reader<'_, '_>) -> Result<(), Fault> {
     fields! { reader, Line:
         required {
@@ -236,12 +239,14 @@ fn amount(lines: &[Line], discount: Money) -> Result<Money, Fault> {
     amount.map(Money).ok_or(Fault::Field("discount", Problem::Must(Must::AtMostGross)))
 }
 
+#[inline(always)]
 fn read_settle(reader: &mut Reader<'_, '_>) -> Result<Settle, Fault> {
     let index = reader.one_of(&["on_payment", "on_placement"])?;
     Ok([Settle::OnPayment, Settle::OnPlacement][index])
 }
 
 /// The object `fulfilment`; `location` is checked though `ship` does not use it.
+#[inline(always)]
 fn read_fulfilment(reader: &mut Reader<'_, '_>) -> Result<Fulfilment, Fault> {
     fields! { reader, Fulfilment:
         required {}
@@ -257,6 +262,7 @@ fn read_fulfilment(reader: &mut Reader<'_, '_>) -> Result<Fulfilment, Fault> {
 }
 
 /// The object `presale`.
+#[inline(always)]
 fn read_presale(reader: &mut Reader<'_, '_>) -> Result<Presale, Fault> {
     fields! { reader, Presale:
         required {
@@ -281,6 +287,7 @@ fn presale_fits(presale: Presale, amount: Money, settle: Settle) -> Result<(), F
     Err(Fault::Field(field, Problem::Must(must)))
 }
 
+#[inline(always)]
 fn order_paid<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {
     fields! { reader, OrderPaid:
         required {
@@ -304,6 +311,7 @@ fn order_paid<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {
     }))
 }
 
+#[inline(always)]
 fn read_part(reader: &mut Reader<'_, '_>) -> Result<Part, Fault> {
     let index = reader.one_of(&["full", "deposit", "balance"])?;
     Ok([Part::Full, Part::Deposit, Part::Balance][index])

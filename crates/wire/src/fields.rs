@@ -175,37 +175,63 @@ impl<'a> Reader<'_, 'a> {
     }
 
     /// No value begins as `null` does: one that could not be read may be that.
-    #[cold]
-    #[inline(never)]
+    #[inline(always)]
     pub(crate) fn null(
         &mut self,
         name: &'static str,
         start: &'a [u8],
         fault: Fault,
     ) -> Result<(), Fault> {
-        let Fault::Field("", problem) = fault else { return Err(fault) };
-        self.json.go_back(start);
-        if self.json.peek() == b'n' {
-            return Ok(self.json.literal("null")?);
-        }
-        Err(Fault::Field(name, problem))
+        self.aside(|reader| {
+            let Fault::Field("", problem) = fault else { return Err(fault) };
+            reader.json.go_back(start);
+            if reader.json.peek() == b'n' {
+                return Ok(reader.json.literal("null")?);
+            }
+            Err(Fault::Field(name, problem))
+        })
     }
 
     /// Passes the member under the cursor unless it is listed, whatever was guessed.
-    #[inline(never)]
+    #[inline(always)]
     fn looked_up(
         &mut self,
         shape: Shape,
         names: &'static [Name],
         last: usize,
     ) -> Result<Option<usize>, Fault> {
-        let key = self.json.key()?;
-        let index = names.iter().position(|name| name.text.as_bytes() == key);
-        match index {
-            Some(index) => self.staging.guesses[shape as usize][last] = index as u8,
-            None => self.unlisted(key)?,
+        self.aside(|reader| {
+            let key = reader.json.key()?;
+            let index = names.iter().position(|name| name.text.as_bytes() == key);
+            match index {
+                Some(index) => reader.staging.guesses[shape as usize][last] = index as u8,
+                None => reader.unlisted(key)?,
+            }
+            Ok(index)
+        })
+    }
+
+    /// Reads with a reader that is a copy of this one, in a place of its own. This one's address stays
+    /// unknown to every call, so that it can be kept in registers.
+    #[inline(always)]
+    pub(crate) fn apart<T>(&mut self, read: impl FnOnce(&mut Reader<'_, 'a>) -> T) -> T {
+        let Reader { json, place, type_seen, scratch, .. } = *self;
+        let mut own = Reader { json, place, type_seen, scratch, staging: &mut *self.staging };
+        let value = read(&mut own);
+        let Reader { json, place, type_seen, .. } = own;
+        (self.json, self.place, self.type_seen) = (json, place, type_seen);
+        value
+    }
+
+    /// [`Self::apart`] for what is rarely needed.
+    #[inline(always)]
+    fn aside<T>(&mut self, read: impl FnOnce(&mut Reader<'_, 'a>) -> T) -> T {
+        #[cold]
+        #[inline(never)]
+        fn call<R, T>(reader: &mut R, read: impl FnOnce(&mut R) -> T) -> T {
+            read(reader)
         }
-        Ok(index)
+        self.apart(|reader| call(reader, read))
     }
 
     /// Reads the whole text; `found` tells the command's type as soon as it is known.

@@ -5,7 +5,7 @@
 
 /// What a draw is for, so that two uses of one number stay independent.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Domain {
+pub(crate) enum Domain {
     Merchant = 1,
     Location,
     Sku,
@@ -19,44 +19,45 @@ pub(super) enum Domain {
     Aside,
     Retry,
     Identifier,
+    Simulation,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom
 /// number generators", 2014), begun at a hash of where it belongs.
 #[derive(Debug, Clone)]
-pub(super) struct Draw {
+pub(crate) struct Draw {
     state: u64,
 }
 
 impl Draw {
     /// The stream of `number` in `domain`.
-    pub(super) fn of(seed: u64, domain: Domain, number: u64) -> Self {
+    pub(crate) fn of(seed: u64, domain: Domain, number: u64) -> Self {
         Self { state: mix(seed ^ mix(number ^ mix(domain as u64))) }
     }
 
     /// Any number.
-    pub(super) fn any(&mut self) -> u64 {
+    pub(crate) fn any(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         mix(self.state)
     }
 
     /// A number below `bound`, or 0 if that is 0.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         ((u128::from(self.any()) * u128::from(bound)) >> 64) as u64
     }
 
     /// A number from `first` to `last`, both included.
-    pub(super) fn between(&mut self, first: u64, last: u64) -> u64 {
+    pub(crate) fn between(&mut self, first: u64, last: u64) -> u64 {
         first + self.below(last.saturating_sub(first) + 1)
     }
 
     /// True in so many of a thousand cases.
-    pub(super) fn per_mille(&mut self, share: u16) -> bool {
+    pub(crate) fn per_mille(&mut self, share: u16) -> bool {
         self.below(1000) < u64::from(share)
     }
 
     /// One of a few, each as likely; the list is not empty.
-    pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
+    pub(crate) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[self.below(choices.len() as u64) as usize]
     }
 }

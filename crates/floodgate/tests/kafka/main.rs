@@ -8,6 +8,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a failed unwrap is a failed test")]
 
 mod answers;
+mod audits;
 mod brokers_away;
 mod crashes;
 mod groups;

@@ -242,12 +242,17 @@ impl Stage {
     }
 
     pub(crate) fn publisher(&self) -> Publisher {
+        self.publisher_to("orders")
+    }
+
+    /// Publishes where only the pipeline should.
+    pub(crate) fn publisher_to(&self, topic: &str) -> Publisher {
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("linger.ms", "1");
         config.set("message.max.bytes", "1048576");
         Publisher {
             producer: config.create().expect("the settings are valid"),
-            topic: self.topic("orders"),
+            topic: self.topic(topic),
             ends: vec![0; self.partitions as usize],
         }
     }
@@ -325,7 +330,8 @@ fn collect_files(directory: &Path, files: &mut Vec<PathBuf>) {
     }
 }
 
-/// Publishes to `orders` and knows where each partition ends.
+/// Publishes to a topic and knows how much; of one that nobody else publishes to, where each partition
+/// ends.
 pub(crate) struct Publisher {
     producer: BaseProducer,
     topic: String,
@@ -357,7 +363,7 @@ impl Publisher {
         self.ends[record.partition as usize] += 1;
     }
 
-    /// The end of each partition, as long as nobody else publishes.
+    /// How many records each partition got: its end, as long as nobody else publishes.
     pub(crate) fn ends(&self) -> &[u64] {
         &self.ends
     }

@@ -2,7 +2,8 @@
 //! fails it before or after it took effect, or has its request arrive later.
 //!
 //! Not a source of chance: whoever implements [`Faults`] draws from a seed of its own. Invariant:
-//! no lock of the broker is held while it is asked, so it may call the broker.
+//! no lock is held while it is asked, so it may call the broker, let other members make their calls
+//! in the meantime, and be asked about those.
 
 use std::fmt::Debug;
 
@@ -92,9 +93,9 @@ pub enum Verdict {
 }
 
 /// Decides what becomes of the calls. Asked in the order in which they are made.
-pub trait Faults: Debug + Send {
+pub trait Faults: Debug + Send + Sync {
     /// The verdict on one call.
-    fn verdict(&mut self, caller: Caller<'_>, call: Call<'_>) -> Verdict;
+    fn verdict(&self, caller: Caller<'_>, call: Call<'_>) -> Verdict;
 }
 
 /// Carries a verdict out for calls of which nothing arrives late.

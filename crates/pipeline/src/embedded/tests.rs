@@ -158,7 +158,7 @@ impl Script {
 }
 
 impl Faults for Script {
-    fn verdict(&mut self, _caller: Caller<'_>, call: Call<'_>) -> Verdict {
+    fn verdict(&self, _caller: Caller<'_>, call: Call<'_>) -> Verdict {
         let mut script = self.0.lock().unwrap();
         let is_meant =
             script.front().is_some_and(|(name, _)| format!("{call:?}").starts_with(name));

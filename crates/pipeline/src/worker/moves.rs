@@ -58,7 +58,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                     // The log has answered, and a quiet partition has no commit that would tell so.
                     self.shared.no_trouble();
                 }
-                self.shared.views().insert(partition, Arc::clone(&opened.view));
+                self.shared.show_stock(partition, Arc::clone(&opened.view));
                 owned.phase = Phase::Working(Box::new(Working::new(*opened, now)));
                 Ok(())
             }
@@ -125,7 +125,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         refusal: Refusal,
     ) -> Result<(), WorkerError> {
         tracing::error!(partition, "refused: {refusal}");
-        self.shared.views().remove(partition);
+        self.shared.hide_stock(partition);
         if refusal.is_configuration() {
             return Err(WorkerError::Configuration(refusal));
         }
@@ -151,7 +151,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     fn forget(&mut self, partition: Partition) {
         self.partitions.remove(&partition);
         self.transaction.disown(partition);
-        self.shared.views().remove(partition);
+        self.shared.hide_stock(partition);
     }
 
     pub(super) fn begin_drain(&mut self, partition: Partition) -> Result<(), WorkerError> {

@@ -337,7 +337,7 @@ fn a_tick_that_is_lost_is_not_appended_and_one_whose_answer_is_lost_is() {
 struct ExpiresAtCommit(Arc<OnceLock<Arc<EmbeddedBroker>>>);
 
 impl Faults for ExpiresAtCommit {
-    fn verdict(&mut self, caller: Caller<'_>, call: Call<'_>) -> Verdict {
+    fn verdict(&self, caller: Caller<'_>, call: Call<'_>) -> Verdict {
         if let (Caller::Member(member), Call::SendOffsets, Some(broker)) =
             (caller, call, self.0.get())
         {
