@@ -26,11 +26,15 @@ const CATEGORIES: [&str; 3] = ["none", "tea", "fruit"];
 /// Location 0 is always open; 9 is never opened.
 const LOCATIONS: [u32; 4] = [0, 5, 6, 9];
 
-/// A record, or a restart of the engine behind the last one.
+/// Holds that a sweep takes at most (contract, 4.2).
+const SWEPT_EACH: u32 = 1_024;
+
+/// A record, a restart of the engine behind the last one, or so many orders of one unit.
 #[derive(Debug, Clone)]
 enum Step {
     Record { merchant: u8, clock_ms: i64, command: Command },
     Restart,
+    Crowd { orders: u32, pay_within_ms: i64 },
 }
 
 /// Numbers are indexes into what there is, times are relative to the record's.
@@ -347,47 +351,117 @@ fn opening() -> Vec<Step> {
         .collect()
 }
 
-/// Takes both sides through the log; how many orders were settled.
-fn run(rules: Rules, steps: &[Step]) -> u64 {
-    let mut pair = Pair::new(0, rules, &format!("generated, {rules:?}"));
-    let (mut prices, mut now, mut offset) = (Prices::default(), BEGINS, 0);
-    for step in opening().iter().chain(steps) {
-        let (merchant, clock_ms, command) = match step {
-            Step::Restart => {
-                pair.restart();
-                continue;
-            }
-            Step::Record { merchant, clock_ms, command } => (*merchant, clock_ms, command),
-        };
-        now += clock_ms;
-        let (kind, fields) = fields(command, merchant, now, &mut prices);
-        pair.apply(&InputRecord {
-            offset,
-            timestamp: now,
-            key: Some(merchant.to_string().into_bytes()),
-            value: Some(
-                format!(r#"{{"type":"{kind}","merchant_id":{merchant},{fields}}}"#).into_bytes(),
-            ),
-            headers: Vec::new(),
-        });
-        offset += 1;
-    }
-    pair.finish().settlements()
+/// Both sides, and where the log stands.
+struct Log {
+    pair: Pair,
+    prices: Prices,
+    now: i64,
+    offset: u64,
 }
 
-/// Enough for an ordinary run; `PROPTEST_CASES` asks for more.
-fn config() -> ProptestConfig {
+impl Log {
+    fn record(&mut self, merchant: u8, kind: &str, fields: &str) {
+        let value = format!(r#"{{"type":"{kind}","merchant_id":{merchant},{fields}}}"#);
+        self.pair.apply(&InputRecord {
+            offset: self.offset,
+            timestamp: self.now,
+            key: Some(merchant.to_string().into_bytes()),
+            value: Some(value.into_bytes()),
+            headers: Vec::new(),
+        });
+        self.offset += 1;
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Restart => self.pair.restart(),
+            Step::Record { merchant, clock_ms, command } => {
+                self.now += clock_ms;
+                let (kind, fields) = fields(command, *merchant, self.now, &mut self.prices);
+                self.record(*merchant, kind, &fields);
+            }
+            Step::Crowd { orders, pay_within_ms } => self.crowd(*orders, *pay_within_ms),
+        }
+    }
+
+    /// Orders that nothing else is told of, with stock of their own.
+    fn crowd(&mut self, orders: u32, pay_within_ms: i64) {
+        let (now, pay_by) = (self.now, self.now + pay_within_ms);
+        self.record(1, "sku.listed", r#""sku":9"#);
+        let stock = format!(r#""receipt_id":"c","received_at":{now},"sku":9,"qty":{orders}"#);
+        self.record(1, "stock.received", &stock);
+        for number in 0..orders {
+            let order = format!(
+                r#""order_id":"c{number}","buyer_id":7,"placed_at":{now},"pay_by":{pay_by},"lines":[{{"sku":9,"qty":1,"unit_price":1}}]"#
+            );
+            self.record(1, "order.placed", &order);
+        }
+    }
+}
+
+/// Takes both sides through the log; how many orders were settled.
+fn run(rules: Rules, steps: &[Step]) -> u64 {
+    let pair = Pair::new(0, rules, &format!("generated, {rules:?}"));
+    let mut log = Log { pair, prices: Prices::default(), now: BEGINS, offset: 0 };
+    opening().iter().chain(steps).for_each(|step| log.take(step));
+    log.pair.finish().settlements()
+}
+
+/// More holds than two sweeps take are due around the same moment, the last ones those of the known
+/// orders; then commands that meet them before the sweep does.
+fn overdue() -> impl Strategy<Value = Vec<Step>> {
+    const PAY_WITHIN_MS: i64 = 100;
+    let meets = prop_oneof![
+        3 => (0..3 * ORDERS, 0..ORDERS)
+            .prop_map(|(id, order)| Command::Pay { id, order, sum: Sum::Due, age_ms: 0 }),
+        2 => (0..ORDERS).prop_map(|order| Command::Cancel { order }),
+        1 => order().prop_map(Command::Place),
+    ];
+    let held = |id: u8| Order {
+        id,
+        buyer: 0,
+        lines: vec![(id % 3, 1, 10)],
+        discount_percent: 0,
+        origin: (0, 0, false),
+        pickup: None,
+        on_placement: false,
+        pay_within_ms: Some(PAY_WITHIN_MS),
+        presale: None,
+        age_ms: 0,
+    };
+    let record = |clock_ms, command| Step::Record { merchant: 1, clock_ms, command };
+    (PAY_WITHIN_MS - 1..=PAY_WITHIN_MS + 1, vec(meets, 3..6)).prop_map(move |(wait, meets)| {
+        let crowd = Step::Crowd { orders: 2 * SWEPT_EACH, pay_within_ms: PAY_WITHIN_MS };
+        let known = (0..ORDERS).map(|id| record(0, Command::Place(held(id))));
+        let waits = meets.into_iter().enumerate();
+        let waits = waits.map(|(number, it)| record(if number == 0 { wait } else { 0 }, it));
+        [crowd].into_iter().chain(known).chain(waits).collect()
+    })
+}
+
+/// Enough for an ordinary run; `PROPTEST_CASES` asks for more, a test of long logs for a share of them.
+fn config(usual: u32, share: u32) -> ProptestConfig {
     let asked = std::env::var_os("PROPTEST_CASES").is_some();
-    let cases = if asked { ProptestConfig::default().cases } else { 1_500 };
+    let cases = if asked { ProptestConfig::default().cases / share } else { usual };
     ProptestConfig { failure_persistence: None, cases, ..ProptestConfig::default() }
 }
 
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(1_500, 1))]
 
     #[test]
     fn generated_logs_are_decided_alike(rules in rules(), steps in vec(step(), 0..120)) {
         run(rules, &steps);
+    }
+}
+
+proptest! {
+    #![proptest_config(config(16, 100))]
+
+    /// Two commands, at most, meet a hold that is expired and not swept: 16 logs have some 20.
+    #[test]
+    fn holds_that_wait_for_the_sweep_are_expired_for_every_command(steps in overdue()) {
+        run(Rules::default(), &steps);
     }
 }
 
