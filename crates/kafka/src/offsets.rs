@@ -163,6 +163,7 @@ impl Offsets for KafkaOffsets {
 
     fn cluster_id(&mut self) -> Result<String, LogError> {
         let id = self.watermarks.client().fetch_cluster_id(self.answer_wait);
+        serve(&self.watermarks);
         id.ok_or_else(|| unreachable("the brokers do not answer"))
     }
 }
