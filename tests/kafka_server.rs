@@ -62,13 +62,15 @@ pub struct Options {
     pub properties: BTreeMap<String, String>,
     /// Java heap in MiB.
     pub heap_mib: u32,
+    /// Where it listens, if not at a free port.
+    pub port: Option<u16>,
     /// Through which a second listener is reached; who asks the first one is told of the first only.
     pub proxy: Option<Proxy>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { properties: BTreeMap::new(), heap_mib: 768, proxy: None }
+        Options { properties: BTreeMap::new(), heap_mib: 768, port: None, proxy: None }
     }
 }
 
@@ -116,8 +118,9 @@ impl KafkaServer {
 
     fn start_with_jars(options: &Options, jars: &Path) -> Result<KafkaServer, Unavailable> {
         let not_started = |error: io::Error| Unavailable::NotStarted(error.to_string());
+        let port = options.port.map_or_else(free_port, Ok).map_err(not_started)?;
         let free_port = || free_port().map_err(not_started);
-        let ports = [free_port()?, free_port()?, free_port()?];
+        let ports = [port, free_port()?, free_port()?];
         let directory = tempfile::Builder::new().prefix("floodgate-kafka-").tempdir();
         let directory = directory.map_err(not_started)?.keep();
         let mut server = KafkaServer {

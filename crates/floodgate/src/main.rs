@@ -12,7 +12,6 @@ mod exit;
 mod fleet;
 mod handover;
 mod http;
-mod judge;
 mod logging;
 mod print;
 mod settle;
@@ -21,6 +20,7 @@ mod snapshots;
 mod stock;
 mod tools;
 mod topics;
+mod totals;
 mod validate;
 
 use std::process::ExitCode;
