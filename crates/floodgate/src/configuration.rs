@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// Every key with its default and its documentation.
 pub(crate) const DEFAULTS: &str = include_str!("../../../config/floodgate.toml");
 
+/// Longest name of a process.
+const INSTANCE_BYTES_MAX: usize = 200;
+
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -208,6 +211,13 @@ impl Configuration {
                 kafka.session_timeout_ms
             )));
         }
+        if !is_name(&kafka.instance) {
+            return Err(Wrong(format!(
+                "kafka.instance is {:?}; write at most {INSTANCE_BYTES_MAX} letters, digits, dots, \
+                 underscores and hyphens",
+                kafka.instance
+            )));
+        }
         if settle.commit_interval_ms >= kafka.transaction_timeout_ms {
             return Err(Wrong(format!(
                 "settle.commit_interval_ms is {}; it must be well below \
@@ -272,6 +282,13 @@ impl Configuration {
     }
 }
 
+/// Whether a process may be called so, or has no name: its workers' names, with a number behind, are
+/// Kafka's `group.instance.id`, of at most 249 such characters.
+fn is_name(instance: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    instance.len() <= INSTANCE_BYTES_MAX && instance.bytes().all(is_fit)
+}
+
 /// Without this look a misspelt address would be waited for, as one that is away for a while is.
 fn is_host_and_port(address: &str) -> bool {
     let parts = address.rsplit_once(':');
@@ -328,6 +345,7 @@ mod tests {
             ("[log]\nformat = 'xml'", "json"),
             ("[kafka]\nbrokers = 'a:1, b'", "\"b\""),
             ("[settle]\nlisten = ':9464'", "host:port"),
+            ("[kafka]\ninstance = 'pod/0'", "hyphens"),
             ("not toml", "expected"),
         ];
         for (text, hint) in cases {

@@ -14,7 +14,7 @@ use pipeline::log::{Event, LogError, Partition};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -32,6 +32,11 @@ const SETTLE_MAX: Duration = Duration::from_secs(1);
 const KNOWN_WAIT: Duration = Duration::from_millis(500);
 /// How often a member that owes an answer looks whether the group still knows it.
 const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
+
+/// Longest that a departing member waits until the client has told the group ...
+const DEPART_MAX: Duration = Duration::from_secs(2);
+/// ... and how often it looks.
+const DEPART_LOOK: Duration = Duration::from_millis(10);
 
 /// See the module's documentation.
 pub(crate) struct Member {
@@ -107,7 +112,7 @@ impl Member {
                 if is_missing(&error) {
                     self.absence.miss(&self.topic, 0);
                 }
-                result = Err(log_error("serving the group", &error));
+                result = Err(self.error(&error));
             }
             if self.consumer.context().logging.callbacks() == callbacks {
                 break;
@@ -118,6 +123,20 @@ impl Member {
         self.answer()?;
         self.look_for_missing_topics()?;
         result
+    }
+
+    /// What an error of the group means. The client goes on after most, but not after one that is
+    /// fatal to it: then its name is somebody else's.
+    fn error(&self, error: &KafkaError) -> LogError {
+        match self.consumer.client().fatal_error() {
+            Some((RDKafkaErrorCode::FencedInstanceId, _)) => LogError::Fatal(
+                "another process uses the name of this one in the group. Give each process its own \
+                 --instance"
+                    .to_owned(),
+            ),
+            Some((_, why)) => LogError::Fatal(format!("serving the group: {why}")),
+            None => log_error("serving the group", error),
+        }
     }
 
     /// A call failed, perhaps because the brokers do not know this partition of this topic.
@@ -243,6 +262,22 @@ impl Member {
         Ok(())
     }
 
+    /// Waits until the client has told the group that it leaves: the consumer's own drop does not tell
+    /// it of a member with a name of its own, whose partitions would wait until its session times out.
+    fn depart(&mut self) {
+        let consumer = &self.consumer;
+        if !self.unsubscribed {
+            consumer.unsubscribe();
+        }
+        let deadline = Instant::now() + DEPART_MAX;
+        let is_member = || self.metadata().is_some_and(|metadata| metadata.identity().is_member());
+        while is_member() && consumer.client().fatal_error().is_none() && Instant::now() < deadline
+        {
+            // Serves the client's last callbacks; what it has to say matters to nobody any more.
+            drop(consumer.poll(DEPART_LOOK));
+        }
+    }
+
     fn tell(&mut self, kind: Kind, partitions: Vec<Partition>) {
         if !partitions.is_empty() {
             tracing::info!(?kind, ?partitions, "the group's assignment changed");
@@ -257,7 +292,7 @@ impl Member {
 }
 
 impl Drop for Member {
-    /// Gives everything back and leaves the group, which the consumer's own drop waits for.
+    /// Gives everything back and leaves the group; the consumer's own drop waits until it knows.
     fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::Relaxed);
         self.take_in();
@@ -268,6 +303,7 @@ impl Drop for Member {
         if let Err(error) = self.answer() {
             tracing::warn!(%error, "could not answer the group before leaving it");
         }
+        self.depart();
     }
 }
 
