@@ -43,6 +43,17 @@ pub fn binary() -> PathBuf {
     candidates.into_iter().find(|file| file.is_file()).unwrap_or_else(|| PathBuf::from("floodgate"))
 }
 
+/// Builds the binary, in the profile of the program that asks; says whether it could.
+pub fn build() -> bool {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--quiet", "--package", "floodgate"]);
+    if !cfg!(debug_assertions) {
+        command.arg("--release");
+    }
+    command.status().is_ok_and(|status| status.success())
+}
+
 /// The binary under test, whatever the environment of the tests says about its configuration.
 pub fn floodgate() -> Command {
     let mut command = Command::new(binary());

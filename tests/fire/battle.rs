@@ -110,9 +110,10 @@ impl Battle {
     ) -> Result<(), Failure> {
         self.resize(draw)?;
         self.calm()?;
-        self.pass(pause(draw, 0, 1_500));
+        self.pass(pause(draw, 0, 4_000));
         let struck = match fault {
             Fault::Kill => self.kill(draw),
+            Fault::Replace => self.replace(draw),
             Fault::Zombie => self.zombie(draw)?,
             Fault::BrokerKill => self.kill_broker(draw)?,
             Fault::BrokerPause => self.pause_broker(draw),
@@ -202,16 +203,22 @@ impl Battle {
             names.push(killed.join(" and "));
             self.pass(pause(draw, 0, 1_000));
             for name in killed {
-                let stage = &self.ground.stage;
-                // One whose name does not come back has to be waited out.
-                let again = if draw.random_bool(0.75) { name } else { format!("{name}x") };
-                self.fleet.join_as(stage, &again);
+                self.fleet.join_as(&self.ground.stage, &name);
             }
             if strikes >= 3 || draw.random_bool(0.75) {
                 return Struck { strikes, recovery, how: names.join(", then ") };
             }
             self.pass(pause(draw, 0, 5_000));
         }
+    }
+
+    /// A process that nobody will hear of again: its session and its transaction have to time out.
+    fn replace(&mut self, draw: &mut StdRng) -> Struck {
+        let recovery = self.reader.watch();
+        let name = self.fleet.kill(draw.random_range(0..self.fleet.len()));
+        self.pass(pause(draw, 0, 1_000));
+        self.fleet.join_as(&self.ground.stage, &format!("{name}x"));
+        Struck::once(recovery, name)
     }
 
     /// Freezes an owner until others answer for all partitions; thawed, it must not commit before it

@@ -3,8 +3,10 @@
 /// What can happen to a pipeline.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Fault {
-    /// `kill -9` of a settling process, which is started again.
+    /// `kill -9` of a settling process, which is started again under its name.
     Kill,
+    /// `kill -9` of a settling process, which does not come back: another takes its place.
+    Replace,
     /// An owner is frozen for longer than its session, and thawed when others have its partitions.
     Zombie,
     /// `kill -9` of the broker, which is started again.
@@ -27,8 +29,9 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 10] = [
+    pub const ALL: [Fault; 11] = [
         Fault::Kill,
+        Fault::Replace,
         Fault::Zombie,
         Fault::BrokerKill,
         Fault::BrokerPause,
@@ -44,6 +47,7 @@ impl Fault {
     pub fn name(self) -> &'static str {
         match self {
             Fault::Kill => "kill",
+            Fault::Replace => "replace",
             Fault::Zombie => "zombie",
             Fault::BrokerKill => "broker-kill",
             Fault::BrokerPause => "broker-pause",
@@ -59,7 +63,8 @@ impl Fault {
     /// In words.
     pub fn title(self) -> &'static str {
         match self {
-            Fault::Kill => "kill -9 of a settle",
+            Fault::Kill => "kill -9 of a settle, which comes back",
+            Fault::Replace => "kill -9 of a settle, another one takes over",
             Fault::Zombie => "settle frozen past its session, thawed later",
             Fault::BrokerKill => "kill -9 of the broker, restart",
             Fault::BrokerPause => "broker frozen for 2 to 15 s",
@@ -75,7 +80,11 @@ impl Fault {
     /// From when its recovery counts.
     pub fn counts_from(self) -> &'static str {
         match self {
-            Fault::Kill | Fault::Zombie | Fault::LostEnd | Fault::SnapshotsFull => "strike",
+            Fault::Kill
+            | Fault::Replace
+            | Fault::Zombie
+            | Fault::LostEnd
+            | Fault::SnapshotsFull => "strike",
             Fault::Storm => "last change",
             Fault::BrokerKill
             | Fault::BrokerPause

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Scenario;
@@ -40,12 +40,29 @@ impl Ground {
     /// any more, for whoever has it open too, and whatever rights they have.
     pub(super) fn hide_snapshots(&self) -> io::Result<()> {
         fs::rename(self.stage.snapshots(), self.hidden())?;
-        fs::write(self.stage.snapshots(), "not a directory")
+        self.put_in_place(|place| fs::write(place, "not a directory"))
     }
 
     pub(super) fn restore_snapshots(&self) -> io::Result<()> {
         fs::remove_file(self.stage.snapshots())?;
-        fs::rename(self.hidden(), self.stage.snapshots())
+        self.put_in_place(|place| fs::rename(self.hidden(), place))
+    }
+
+    /// While nothing is in the directory's place, a process that publishes makes the directory anew;
+    /// then what it began there goes.
+    fn put_in_place(&self, put: impl Fn(&Path) -> io::Result<()>) -> io::Result<()> {
+        const ATTEMPTS_MAX: u32 = 100;
+        let place = self.stage.snapshots();
+        let mut attempt = put(&place);
+        for _ in 0..ATTEMPTS_MAX {
+            if attempt.is_ok() || !place.is_dir() {
+                break;
+            }
+            // It may be written to meanwhile, and be there still.
+            drop(fs::remove_dir_all(&place));
+            attempt = put(&place);
+        }
+        attempt
     }
 
     fn hidden(&self) -> PathBuf {

@@ -6,11 +6,12 @@
 
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use e2e::fire::{Fault, Scenario, play};
+use e2e::process::build;
 
 /// Put the pipeline on a real Kafka under fire, and print what came of it.
 #[derive(Debug, Parser)]
@@ -74,17 +75,6 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Builds the binary that is played with, in this program's own profile.
-fn build() -> bool {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--quiet", "--package", "floodgate"]);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    command.status().is_ok_and(|status| status.success())
 }
 
 fn scenario(arguments: &Arguments) -> Scenario {
