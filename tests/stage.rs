@@ -283,6 +283,22 @@ impl Stage {
         format!("{}floodgate", self.prefix)
     }
 
+    /// A member of the group under this name, which has its place and works on nothing; when dropped
+    /// it does not leave.
+    pub fn joined_as(&self, name: &str) -> BaseConsumer {
+        let mut config = self.client();
+        config.set("group.id", self.group()).set("group.instance.id", name);
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        config.set("enable.auto.commit", "false");
+        let member: BaseConsumer = config.create().expect("the settings are valid");
+        member.subscribe(&[&self.topic("orders")]).expect("the topic has a name");
+        await_some("a place in the group", || {
+            drop(member.poll(Duration::from_millis(5)));
+            member.assignment().ok().filter(|assignment| assignment.count() > 0).map(drop)
+        });
+        member
+    }
+
     fn group_client(&self) -> BaseConsumer {
         let mut config = self.client();
         config.set("group.id", self.group()).set("isolation.level", "read_committed");

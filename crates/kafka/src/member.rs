@@ -38,9 +38,14 @@ const DEPART_MAX: Duration = Duration::from_secs(2);
 /// ... and how often it looks.
 const DEPART_LOOK: Duration = Duration::from_millis(10);
 
+/// Being fenced this often within [`FENCED_WITHIN`] means that somebody else uses our name.
+const FENCED_MAX: usize = 3;
+const FENCED_WITHIN: Duration = Duration::from_secs(60);
+
 /// See the module's documentation.
 pub(crate) struct Member {
-    topic: String,
+    settings: Settings,
+    wake: Arc<Wake>,
     ownership: Ownership,
     absence: Absence,
     /// Under which the worker was last told what it owns.
@@ -49,6 +54,8 @@ pub(crate) struct Member {
     untold: VecDeque<Change>,
     checked_at: Instant,
     unsubscribed: bool,
+    /// When members of the same name took this one's place, lately.
+    fenced_at: VecDeque<Instant>,
     consumer: BaseConsumer<Rebalances>,
 }
 
@@ -79,27 +86,23 @@ impl Change {
 impl Member {
     /// A member that has not joined yet. `wake` is signalled when the group has something to say.
     pub(crate) fn new(settings: &Settings, wake: &Arc<Wake>) -> Result<Member, LogError> {
-        let mut consumer: BaseConsumer<Rebalances> = settings
-            .member()
-            .create_with_context(Rebalances::new())
-            .map_err(|error| log_error("making the group's client", &error))?;
-        let wake = wake.clone();
-        consumer.set_nonempty_callback(move || wake.signal());
         Ok(Member {
-            topic: settings.topics.orders.clone(),
+            settings: settings.clone(),
+            wake: wake.clone(),
             ownership: Ownership::default(),
             absence: Absence::new(Duration::from_millis(settings.missing_topic_ms.into())),
             identity: None,
             untold: VecDeque::new(),
             checked_at: Instant::now(),
             unsubscribed: false,
-            consumer,
+            fenced_at: VecDeque::new(),
+            consumer: client(settings, wake)?,
         })
     }
 
     pub(crate) fn join(&mut self) -> Result<(), LogError> {
         self.consumer
-            .subscribe(&[&self.topic])
+            .subscribe(&[&self.settings.topics.orders])
             .map_err(|error| log_error("joining the group", &error))
     }
 
@@ -110,33 +113,56 @@ impl Member {
             let callbacks = self.consumer.context().logging.callbacks();
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 if is_missing(&error) {
-                    self.absence.miss(&self.topic, 0);
+                    self.absence.miss(&self.settings.topics.orders, 0);
                 }
-                result = Err(self.error(&error));
+                result = Err(log_error("serving the group", &error));
             }
             if self.consumer.context().logging.callbacks() == callbacks {
                 break;
             }
         }
         self.take_in();
+        if let Some((code, why)) = self.consumer.client().fatal_error() {
+            return self.on_fatal(code, &why);
+        }
         self.notice_expulsion();
         self.answer()?;
         self.look_for_missing_topics()?;
         result
     }
 
-    /// What an error of the group means. The client goes on after most, but not after one that is
-    /// fatal to it: then its name is somebody else's.
-    fn error(&self, error: &KafkaError) -> LogError {
-        match self.consumer.client().fatal_error() {
-            Some((RDKafkaErrorCode::FencedInstanceId, _)) => LogError::Fatal(
-                "another process uses the name of this one in the group. Give each process its own \
-                 --instance"
-                    .to_owned(),
-            ),
-            Some((_, why)) => LogError::Fatal(format!("serving the group: {why}")),
-            None => log_error("serving the group", error),
+    /// The client goes on after most errors, but not after these.
+    fn on_fatal(&mut self, code: RDKafkaErrorCode, why: &str) -> Result<(), LogError> {
+        if code != RDKafkaErrorCode::FencedInstanceId {
+            return Err(LogError::Fatal(format!("serving the group: {why}")));
         }
+        let now = Instant::now();
+        self.fenced_at.push_back(now);
+        self.fenced_at.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
+        if self.fenced_at.len() < FENCED_MAX {
+            return self.start_over();
+        }
+        Err(LogError::Fatal(
+            "another process uses the name of this one in the group. Give each process its own \
+             --instance"
+                .to_owned(),
+        ))
+    }
+
+    /// Another member has taken this one's place under its name. That need not be another process: a
+    /// request to join that was taken for lost can reach the group behind the one that was sent in its
+    /// stead. So this one joins anew; a namesake that lives does the same, until one of them has been
+    /// fenced too often.
+    fn start_over(&mut self) -> Result<(), LogError> {
+        tracing::warn!("fenced by a member of the same name, joining the group anew");
+        let lost = self.ownership.start_over();
+        self.tell(Kind::Lost, lost);
+        self.identity = None;
+        let consumer = client(&self.settings, &self.wake)?;
+        let fenced = std::mem::replace(&mut self.consumer, consumer);
+        fenced.context().closing.store(true, Ordering::Relaxed);
+        drop(fenced);
+        if self.ownership.can_leave() { Ok(()) } else { self.join() }
     }
 
     /// A call failed, perhaps because the brokers do not know this partition of this topic.
@@ -250,7 +276,7 @@ impl Member {
     /// Answers the group if all that it asked for is released.
     fn answer(&mut self) -> Result<(), LogError> {
         if let Some(partitions) = self.ownership.take_answer() {
-            let list = list(&self.topic, &partitions);
+            let list = list(&self.settings.topics.orders, &partitions);
             self.consumer
                 .incremental_unassign(&list)
                 .map_err(|error| log_error("giving partitions back", &error))?;
@@ -315,6 +341,17 @@ impl std::fmt::Debug for Member {
             .field("untold", &self.untold)
             .finish_non_exhaustive()
     }
+}
+
+/// The group's client, which has not joined yet. `wake` is signalled when it has something to say.
+fn client(settings: &Settings, wake: &Arc<Wake>) -> Result<BaseConsumer<Rebalances>, LogError> {
+    let mut consumer: BaseConsumer<Rebalances> = settings
+        .member()
+        .create_with_context(Rebalances::new())
+        .map_err(|error| log_error("making the group's client", &error))?;
+    let wake = wake.clone();
+    consumer.set_nonempty_callback(move || wake.signal());
+    Ok(consumer)
 }
 
 /// What the group said, recorded by the callback. It runs inside the member's poll, and once more

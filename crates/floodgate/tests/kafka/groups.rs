@@ -99,6 +99,25 @@ fn a_killed_process_that_comes_back_under_its_name_waits_for_no_session() {
     stage.audit(publisher.ends());
 }
 
+/// A request to join that was delayed can do this to a process that nobody else's name collides with.
+#[test]
+fn a_process_whose_place_a_ghost_of_its_name_has_taken_joins_anew() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    stage.configure_as(ENDLESS_SESSION);
+    let mut shops = Shop::everywhere(2);
+    let mut publisher = stage.publisher();
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.open(100_000)).collect::<Vec<_>>());
+    let mut settle = stage.settle("pod");
+    settle.await_live(2);
+    drop(stage.joined_as("pod-0"));
+    settle.await_logged("joining the group anew");
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.sell(1)).collect::<Vec<_>>());
+    stage.await_settled(publisher.ends());
+    settle.await_live(2);
+    settle.stop();
+    stage.audit(publisher.ends());
+}
+
 #[test]
 fn a_name_that_two_processes_share_is_told_to_one_and_harms_nothing() {
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };
