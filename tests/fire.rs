@@ -15,8 +15,8 @@ mod battle;
 mod fault;
 mod fleet;
 mod ground;
-mod load;
-mod reader;
+pub mod load;
+pub mod reader;
 mod report;
 
 use std::ops::RangeInclusive;

@@ -29,7 +29,8 @@ const NAP: Duration = Duration::from_millis(20);
 const ACKNOWLEDGED_WITHIN: Duration = Duration::from_secs(300);
 
 /// See the module's documentation.
-pub(super) struct Load {
+#[derive(Debug)]
+pub struct Load {
     stop: Arc<AtomicBool>,
     thread: JoinHandle<Result<(), String>>,
     counts: Arc<Counts>,
@@ -58,7 +59,8 @@ impl ProducerContext for Count {
 }
 
 impl Load {
-    pub(super) fn start(stage: &Stage, orders_per_second: u64, seed: u64) -> Load {
+    /// Starts to publish: so many orders a second, and about twice as many records.
+    pub fn start(stage: &Stage, orders_per_second: u64, seed: u64) -> Load {
         let (stop, counts) = (Arc::new(AtomicBool::new(false)), Arc::new(Counts::default()));
         let mut config = stage.client();
         config.set("enable.idempotence", "true").set("linger.ms", "5");
@@ -73,12 +75,12 @@ impl Load {
     }
 
     /// Records that the broker has acknowledged.
-    pub(super) fn acknowledged(&self) -> u64 {
+    pub fn acknowledged(&self) -> u64 {
         self.counts.acknowledged.load(Ordering::Relaxed)
     }
 
     /// Stops; everything that was sent is acknowledged, or it is an error.
-    pub(super) fn stop(self) -> Result<u64, String> {
+    pub fn stop(self) -> Result<u64, String> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread.join().map_err(|_| "the publisher panicked".to_owned())??;
         match self.counts.failed.load(Ordering::Relaxed) {

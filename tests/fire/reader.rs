@@ -19,7 +19,8 @@ use crate::stage::Stage;
 const POLL: Duration = Duration::from_millis(20);
 
 /// See the module's documentation.
-pub(super) struct Reader {
+#[derive(Debug)]
+pub struct Reader {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
     seen: Arc<Seen>,
@@ -38,21 +39,27 @@ struct Watch {
     since_ms: i64,
     since: Instant,
     missing: BTreeSet<u32>,
+    first: Option<Duration>,
     recovered: Option<Duration>,
 }
 
 /// Waits for answers to what comes in after the moment at which it was made.
 #[derive(Debug, Clone)]
-pub(super) struct Recovery(Arc<Mutex<Watch>>);
+pub struct Recovery(Arc<Mutex<Watch>>);
 
 impl Recovery {
     /// How long it took, once all partitions have answered.
-    pub(super) fn took(&self) -> Option<Duration> {
+    pub fn took(&self) -> Option<Duration> {
         lock(&self.0).recovered
     }
 
+    /// How long it took until the first partition has answered.
+    pub fn first(&self) -> Option<Duration> {
+        lock(&self.0).first
+    }
+
     /// The partitions that have not answered yet.
-    pub(super) fn missing(&self) -> BTreeSet<u32> {
+    pub fn missing(&self) -> BTreeSet<u32> {
         lock(&self.0).missing.clone()
     }
 }
@@ -63,7 +70,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Reader {
-    pub(super) fn start(stage: &Stage) -> Reader {
+    /// Reads everything from the beginning on.
+    pub fn start(stage: &Stage) -> Reader {
         let consumer = stage.reader(&["orders.status", "orders.settled", "orders.dlq"]);
         let (stop, seen) = (Arc::new(AtomicBool::new(false)), Arc::new(Seen::default()));
         let (stopped, noted) = (stop.clone(), seen.clone());
@@ -72,11 +80,12 @@ impl Reader {
     }
 
     /// From now on.
-    pub(super) fn watch(&self) -> Recovery {
+    pub fn watch(&self) -> Recovery {
         let watch = Arc::new(Mutex::new(Watch {
             since_ms: millis_since_1970(SystemTime::now()),
             since: Instant::now(),
             missing: (0..self.partitions).collect(),
+            first: None,
             recovered: None,
         }));
         lock(&self.seen.watches).push(watch.clone());
@@ -84,7 +93,7 @@ impl Reader {
     }
 
     /// Answers seen so far.
-    pub(super) fn answers(&self) -> u64 {
+    pub fn answers(&self) -> u64 {
         self.seen.answers.load(Ordering::Relaxed)
     }
 }
@@ -111,6 +120,7 @@ fn read(consumer: &BaseConsumer, stop: &AtomicBool, seen: &Seen) {
 /// Takes an answer in; true if all have answered.
 fn is_over(watch: &mut Watch, partition: u32, log_time_ms: i64) -> bool {
     if log_time_ms > watch.since_ms {
+        watch.first.get_or_insert_with(|| watch.since.elapsed());
         watch.missing.remove(&partition);
     }
     let over = watch.missing.is_empty();
