@@ -33,7 +33,8 @@ impl Tools {
         overrides.set("snapshots.directory", snapshots);
         let configuration = connection::configuration_of_tool(connection, &mut overrides)?;
         let (settings, mut offsets) = connection::offsets(&configuration)?;
-        let cluster = connection::cluster(&mut offsets).context("asking Kafka")?;
+        let cluster = connection::cluster(&mut offsets)
+            .with_context(|| format!("asking Kafka at {}", settings.brokers))?;
         let pipeline = Pipeline {
             cluster: cluster.id,
             group: configuration.group(),
