@@ -13,20 +13,24 @@ function number(options) {
 /** A count: 12,345 or 1.235万. */
 export function count(value) {
   if (lang() === "zh-CN" && Math.abs(value) >= 10_000) {
-    return number({ notation: "compact", maximumSignificantDigits: 5 }).format(value);
+    return number({ notation: "compact", maximumSignificantDigits: 4 }).format(value);
   }
   return number({ maximumFractionDigits: 0 }).format(value);
 }
 
-/** Money in short: ¥3.42亿, ¥342M. */
-export function money(fen, digits = 4) {
-  const yuan = fen / 100;
-  const sign = yuan < 0 ? "−" : "";
-  const short = number({ notation: "compact", maximumSignificantDigits: digits });
-  const whole = number({ maximumFractionDigits: 0 });
-  const size = Math.abs(yuan);
-  return `${sign}¥${(size < 1_000 ? whole : short).format(size)}`;
+function short(yuan, options) {
+  const whole = { maximumFractionDigits: 0 };
+  return number(Math.abs(yuan) < 1_000 ? whole : { notation: "compact", ...options }).format(yuan);
 }
+
+/** Money in short, always as many digits: ¥3.420亿, ¥342.0M. */
+export function money(fen, digits = 4) {
+  const options = { minimumSignificantDigits: digits, maximumSignificantDigits: digits };
+  return `${fen < 0 ? "−" : ""}¥${short(Math.abs(fen / 100), options)}`;
+}
+
+/** In very short, where there is hardly room: 3.4亿. */
+export const tiny = (fen) => short(fen / 100, { maximumSignificantDigits: 2 });
 
 /** Money to the fen, for who wants to know exactly. */
 export function exact(fen) {
@@ -35,7 +39,7 @@ export function exact(fen) {
 }
 
 /** A round sum: 5亿, ¥500M. */
-export const round = (fen) => money(fen, 3);
+export const round = (fen) => `¥${short(fen / 100, { maximumSignificantDigits: 3 })}`;
 
 export const percent = (share, digits = 1) =>
   number({ style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits }).format(share);

@@ -19,7 +19,7 @@ export const PROVINCES = {
 };
 
 const VALUES = {
-  app: ["手机应用", "App"], web: ["网页", "Web"], mini_program: ["小程序", "Mini program"], livestream: ["直播", "Livestream"],
+  app: ["手机应用", "App"], web: ["网页", "Web"], mini_program: ["小程序", "Mini app"], livestream: ["直播", "Livestream"],
   store: ["门店", "In store"], phone: ["电话", "Phone"], other: ["其他", "Other"],
   urban: ["城市", "Urban"], rural: ["乡村", "Rural"], ship: ["配送到家", "Shipped"], pickup: ["到店自提", "Picked up"],
 };

@@ -40,7 +40,8 @@ fn main() {
         std::thread::sleep(Duration::from_millis(500));
         for _ in 0..40 {
             sale.now_ms += 500 / 40;
-            sale.sell(scale / 2 + 1);
+            let orders = 1 + scale / 4 + sale.roll(scale / 2 + 1);
+            sale.sell(orders);
         }
         sale.now_ms += 500 % 40;
     }
@@ -49,7 +50,7 @@ fn main() {
 /// A whole day, a little less than this one.
 fn last_year(scale: u64) -> Compare {
     let minute = |of_day: u64| {
-        let settled = scale * 2_000_000 * (30 + 3_000 / (4 + of_day)) / 2;
+        let settled = scale * 1_000_000 * (22 + 600 / (4 + 4 * of_day));
         let [placed, refunded] = [settled * 11 / 10, settled / 60];
         format!(
             r#"{{"of_day":{of_day},"orders_placed":{},"placed":{placed},"settled":{settled},"refunded":{refunded}}}"#,

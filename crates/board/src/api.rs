@@ -101,6 +101,8 @@ pub(crate) struct Health {
     pub(crate) today: Day,
     /// Of which there is everything.
     days: Vec<Day>,
+    /// The day that was loaded to compare with.
+    compare: Option<Day>,
     records: u64,
     unreadable: u64,
     unreadable_why: Option<String>,
@@ -123,6 +125,7 @@ impl Health {
             stale_ms: settings.stale_ms,
             today: Day::of(now_ms, settings.day_offset_ms),
             days: figures.days.keys().copied().collect(),
+            compare: settings.compare.as_ref().map(|compare| compare.day),
             records: reading.records,
             unreadable: reading.unreadable,
             unreadable_why: reading.unreadable_why.clone(),

@@ -15,6 +15,7 @@ const BYTES_MAX: u64 = 16 << 20;
 /// A loaded day.
 #[derive(Debug, Clone)]
 pub struct Compare {
+    pub(crate) day: Day,
     /// The file's text, checked.
     pub(crate) text: String,
 }
@@ -65,11 +66,11 @@ impl Compare {
 
     fn read(text: String) -> Result<Compare, String> {
         let saved: Saved = serde_json::from_str(&text).map_err(|error| error.to_string())?;
-        saved.day.parse::<Day>().map_err(|error| error.to_string())?;
+        let day = saved.day.parse::<Day>().map_err(|error| error.to_string())?;
         let of_day = 0..MINUTES_A_DAY as i64;
         match saved.minutes.iter().find(|minute| !of_day.contains(&minute.of_day)) {
             Some(minute) => Err(format!("a day has no minute {}", minute.of_day)),
-            None => Ok(Compare { text }),
+            None => Ok(Compare { day, text }),
         }
     }
 }

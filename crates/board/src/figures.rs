@@ -3,6 +3,7 @@
 //! Whoever serves the page shares these and never touches the totals. Invariant: all figures of a day
 //! are of one moment, so that shares add up.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use serde::Serialize;
 
 use crate::calendar::{Day, MINUTE_MS, MINUTES_A_DAY};
-use crate::counters::{AllCounters, Counters, Merged, Sum as _};
+use crate::counters::{AllCounters, Counters, Sum as _};
 use crate::milestones::{self, Milestone};
 use crate::pace::Pace;
 use crate::record::Split;
@@ -151,10 +152,7 @@ impl DayFigures {
         let all = AllItem::new(all);
         let splits = std::array::from_fn(|split| {
             let values = totals.iter().flat_map(|totals| &totals.splits[split]);
-            let item = |(value, merged): (&Box<str>, &Merged<Counters>)| {
-                Item::new(value.to_string(), *merged.sum())
-            };
-            values.map(item).collect()
+            values.map(|(value, merged)| Item::new(value.to_string(), *merged.sum())).collect()
         });
         let minutes: Vec<MinuteItem> = totals
             .iter()
@@ -185,7 +183,7 @@ fn told(
 ) -> Box<serde_json::value::RawValue> {
     let split = |split: Split| splits[split as usize].as_slice();
     let mut category: Vec<&Item> = split(Split::Category).iter().collect();
-    category.sort_by(|a, b| b.counters.settled.cmp(&a.counters.settled));
+    category.sort_by_key(|item| Reverse(item.counters.settled));
     category.truncate(TOP);
     let watched = totals.map(|totals| totals.watched.passed(totals.minutes_settled()));
     let told = Told {
@@ -245,7 +243,7 @@ fn pace(pace: Option<&Pace>, minutes: &[MinuteItem]) -> PaceItem {
             .into_iter()
             .flatten()
             .filter(|peak| peak.orders_per_second > 0)
-            .min_by_key(|peak| (std::cmp::Reverse(peak.orders_per_second), peak.over_seconds)),
+            .min_by_key(|peak| (Reverse(peak.orders_per_second), peak.over_seconds)),
         seconds: pace.map(|pace| pace.shown().to_vec()).unwrap_or_default(),
     }
 }

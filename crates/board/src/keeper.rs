@@ -32,6 +32,9 @@ const RANK: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(20);
 /// Pause before a source that is away is looked at again.
 const AWAY: Duration = Duration::from_millis(200);
+/// Trouble is told of for at least this long, unless records come: the client mends it by itself, and
+/// does not say when.
+const TROUBLE: Duration = Duration::from_secs(10);
 /// Questions that may wait ...
 const QUESTIONS_MAX: usize = 256;
 /// ... and that are answered between two looks.
@@ -89,6 +92,7 @@ pub(crate) fn start(
         days_max,
         reading: Reading::default(),
         newest_came: Instant::now(),
+        troubled: Instant::now(),
         days: BTreeMap::new(),
         questions,
         publish,
@@ -106,6 +110,8 @@ struct Keeper {
     reading: Reading,
     /// When the newest figure came.
     newest_came: Instant,
+    /// When something went wrong last.
+    troubled: Instant,
     /// What was taken of each day last.
     days: BTreeMap<Day, Taken>,
     questions: Receiver<Question>,
@@ -159,7 +165,9 @@ impl Keeper {
         if totals.newest_at_ms > newest_at_ms {
             self.newest_came = Instant::now();
         }
-        reading.trouble = None;
+        if looked.records > 0 || self.troubled.elapsed() >= TROUBLE {
+            reading.trouble = None;
+        }
         reading.caught_up |= looked.caught_up;
         Ok(())
     }
@@ -175,6 +183,7 @@ impl Keeper {
             self.reading = Reading::default();
         }
         self.reading.trouble = Some(why);
+        self.troubled = Instant::now();
     }
 
     /// Publishes what has changed, if anything has.

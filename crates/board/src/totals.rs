@@ -145,10 +145,8 @@ impl Totals {
         let mut found = vec![("all", "all".to_owned(), self.all(day).counters)];
         let Some(totals) = self.days.get(&day) else { return found };
         for (split, values) in Split::ALL.into_iter().zip(&totals.splits) {
-            let value = |(value, merged): (&Box<str>, &Merged<Counters>)| {
-                (split.name(), value.to_string(), *merged.sum())
-            };
-            found.extend(values.iter().map(value));
+            let named = values.iter().map(|(value, merged)| (value.to_string(), *merged.sum()));
+            found.extend(named.map(|(value, counters)| (split.name(), value, counters)));
         }
         let minutes = totals.minutes.iter();
         found.extend(minutes.map(|(minute, m)| ("minute", minute.to_string(), *m.sum())));

@@ -30,11 +30,23 @@ struct State {
 
 impl Fed {
     pub(crate) fn feed(&self, records: impl IntoIterator<Item = Record>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).waiting.extend(records);
+        self.fail_and_feed(None, records);
     }
 
-    pub(crate) fn fail(&self, error: Option<SourceError>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).error = error;
+    /// Fails from the next look on: once if everything is to be read anew, else until it is fed.
+    pub(crate) fn fail(&self, error: SourceError) {
+        self.fail_and_feed(Some(error), []);
+    }
+
+    /// Both between two looks.
+    pub(crate) fn fail_and_feed(
+        &self,
+        error: Option<SourceError>,
+        records: impl IntoIterator<Item = Record>,
+    ) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.error = error;
+        state.waiting.extend(records);
     }
 }
 
@@ -282,6 +294,11 @@ impl Sale {
     pub(crate) fn sum(&self, dimension: &str, value: &str, of: impl Fn(&Counters) -> u128) -> u128 {
         let found = |key: &&Key| key.1 == dimension && key.2 == value;
         self.counters.keys().filter(found).map(|key| of(&self.counters[key])).sum()
+    }
+
+    /// A number below another one.
+    pub(crate) fn roll(&mut self, below: u64) -> u64 {
+        self.dice.roll(below)
     }
 
     /// From midnight on, so many seconds: a flood that ebbs away.
