@@ -26,6 +26,8 @@ pub(crate) struct Fed(Arc<Mutex<State>>);
 struct State {
     waiting: VecDeque<Record>,
     error: Option<SourceError>,
+    /// Whether there is more that has not been fed yet.
+    more: bool,
 }
 
 impl Fed {
@@ -36,6 +38,11 @@ impl Fed {
     /// Fails from the next look on: once if everything is to be read anew, else until it is fed.
     pub(crate) fn fail(&self, error: SourceError) {
         self.fail_and_feed(Some(error), []);
+    }
+
+    /// Whether what is fed counts as a part of what is there.
+    pub(crate) fn has_more(&self, more: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).more = more;
     }
 
     /// Both between two looks.
@@ -67,7 +74,7 @@ impl Source for Fed {
         for (key, value) in state.waiting.drain(..records) {
             on_record(Some(&key), value.as_deref());
         }
-        let caught_up = state.waiting.is_empty();
+        let caught_up = state.waiting.is_empty() && !state.more;
         drop(state);
         if records == 0 {
             std::thread::sleep(wait);
