@@ -1,5 +1,5 @@
 //! Starts a Kafka broker on loopback and keeps it until standard input ends: for trying things out
-//! where Java and Maven are, but no Kafka.
+//! where Java and Maven are, but no Kafka. Listens at the port given as its argument, or at a free one.
 #![allow(clippy::print_stdout, reason = "it tells where the broker listens")]
 
 use std::io::Read;
@@ -7,7 +7,8 @@ use std::io::Read;
 use e2e::{KafkaServer, Options};
 
 fn main() {
-    let server = match KafkaServer::start(&Options::default()) {
+    let port = std::env::args().nth(1).map(|port| port.parse().expect("a port is a number"));
+    let server = match KafkaServer::start(&Options { port, ..Options::default() }) {
         Ok(server) => server,
         Err(unavailable) => panic!("{unavailable}"),
     };

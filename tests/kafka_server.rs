@@ -63,11 +63,13 @@ pub struct Options {
     pub properties: BTreeMap<String, String>,
     /// Java heap in MiB.
     pub heap_mib: u32,
+    /// Where it listens, if not at a free port.
+    pub port: Option<u16>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { properties: BTreeMap::new(), heap_mib: 768 }
+        Options { properties: BTreeMap::new(), heap_mib: 768, port: None }
     }
 }
 
@@ -108,7 +110,8 @@ impl KafkaServer {
 
     fn start_with_jars(options: &Options, jars: &Path) -> Result<KafkaServer, Unavailable> {
         let not_started = |error: io::Error| Unavailable::NotStarted(error.to_string());
-        let ports = [free_port().map_err(not_started)?, free_port().map_err(not_started)?];
+        let port = options.port.map_or_else(free_port, Ok).map_err(not_started)?;
+        let ports = [port, free_port().map_err(not_started)?];
         let directory = tempfile::Builder::new().prefix("floodgate-kafka-").tempdir();
         let directory = directory.map_err(not_started)?.keep();
         let mut server = KafkaServer {

@@ -1,13 +1,14 @@
-//! Between the two sides that the tests hold against each other: the pipeline's types and those of
-//! the plain model, which share nothing on purpose; and an embedded log read back and audited.
+//! Between the two sides that the tests hold against each other, the pipeline and the plain model,
+//! beyond what `drill::translation` carries over; and an embedded log read back and audited.
 //!
 //! Not a judge of its own. Invariant: what is compared is every byte that a reader of the topics
 //! sees, but for the free text of a dead letter, which the contract leaves open.
 
 use std::convert::Infallible;
 
+use drill::translation::{input_of, output_of};
 use ledger::effect::DeadLetter;
-use ledger::rules::{Partitioner, Rules};
+use ledger::rules::Rules;
 use ledger::units::Offset;
 use model::{InputRecord, Output, OutputRecord, PartitionLog, PlainPartition};
 use pipeline::digest::Digest;
@@ -15,26 +16,12 @@ use pipeline::embedded::{EmbeddedBroker, EmbeddedPublisher, Isolation, NewRecord
 use pipeline::log::Partition;
 use wire::{Outputs, Record};
 
+pub(crate) use drill::translation::{model_rules, topic_of};
+
 /// The input topic's name everywhere in these tests.
 pub(crate) const INPUT: &str = "orders";
 /// The header whose text the contract leaves open.
 const MESSAGE: &str = "__connect.errors.exception.message";
-
-/// The rules as the model knows them.
-pub(crate) fn model_rules(rules: &Rules) -> model::Rules {
-    model::Rules {
-        order_window_ms: rules.order_window_ms,
-        receipt_window_ms: rules.receipt_window_ms,
-        skew_ms: rules.skew_ms,
-        hold_ttl_ms: rules.hold_ttl_ms,
-        day_offset_ms: rules.day_offset_ms.cast_signed(),
-        partitions: rules.partitions,
-        partitioner: match rules.partitioner {
-            Partitioner::Murmur2 => model::Partitioner::Murmur2,
-            Partitioner::Any => model::Partitioner::Any,
-        },
-    }
-}
 
 /// A record's headers, as the wire reads them.
 #[derive(Debug)]
@@ -67,36 +54,6 @@ pub(crate) fn with_records<T>(
         })
         .collect();
     use_them(&records)
-}
-
-/// An input record as the model reads it.
-pub(crate) fn input_of(record: &Record<'_>) -> InputRecord {
-    InputRecord {
-        offset: record.offset.0,
-        timestamp: record.timestamp,
-        key: record.key.map(<[u8]>::to_vec),
-        value: record.value.map(<[u8]>::to_vec),
-        headers: headers_of(record),
-    }
-}
-
-fn headers_of(record: &Record<'_>) -> model::Headers {
-    let mut headers = model::Headers::new();
-    let mut keep = |name: &str, value: Option<&[u8]>| {
-        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
-    };
-    record.headers.each(&mut keep);
-    headers
-}
-
-/// A topic as the model names it.
-pub(crate) fn topic_of(topic: wire::Topic) -> model::Topic {
-    match topic {
-        wire::Topic::Status => model::Topic::Status,
-        wire::Topic::Settled => model::Topic::Settled,
-        wire::Topic::DeadLetters => model::Topic::DeadLetters,
-        wire::Topic::Gmv => model::Topic::Gmv,
-    }
 }
 
 /// Encoded outputs as the model would give them.
@@ -213,16 +170,7 @@ pub(crate) fn committed_outputs(
     partition: Partition,
 ) -> Vec<OutputRecord> {
     let mut outputs = Vec::new();
-    let mut keep = |record: &Record<'_>| {
-        outputs.push(OutputRecord {
-            offset: record.offset.0,
-            topic: topic_of(topic),
-            key: record.key.map(<[u8]>::to_vec),
-            value: record.value.map(<[u8]>::to_vec),
-            timestamp: record.timestamp,
-            headers: headers_of(record),
-        });
-    };
+    let mut keep = |record: &Record<'_>| outputs.push(output_of(topic, record));
     let place = Topic::Output(topic);
     broker.read(place, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
     outputs

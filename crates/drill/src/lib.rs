@@ -5,3 +5,4 @@
 
 pub mod simulator;
 pub mod traffic;
+pub mod translation;

@@ -8,6 +8,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
+use drill::translation::{model_rules, topic_of};
 use kafka::reader::{OwnedRecord, PartitionReader};
 use ledger::units::Offset;
 use model::{
@@ -20,7 +21,6 @@ use serde::Serialize;
 use crate::arguments::{self, Format};
 use crate::exit::Exit;
 use crate::handover;
-use crate::judge;
 use crate::print::{grouped, say};
 use crate::tools::Tools;
 
@@ -70,7 +70,7 @@ pub(crate) fn run(arguments: &arguments::Audit) -> anyhow::Result<Exit> {
         let log = open(&tools, &beginning, committed)?;
         let verdict = match model {
             Some(model) => model::audit_partition_from(model, log)?,
-            None => model::audit_partition(&judge::rules(&tools.pipeline.rules), log)?,
+            None => model::audit_partition(&model_rules(&tools.pipeline.rules), log)?,
         };
         if arguments.format == Format::Text {
             say(&sentence(&beginning, &verdict));
@@ -136,7 +136,7 @@ fn model_at_snapshot(
     );
     // As a worker does that goes on from it.
     ledger.set_rules(rules);
-    let model = handover::model_of(&ledger, judge::rules(&rules), partition);
+    let model = handover::model_of(&ledger, model_rules(&rules), partition);
     Ok(Some((header.offset, model)))
 }
 
@@ -176,7 +176,7 @@ fn read_outputs(
         Some(_) => PartitionReader::start_at_oldest(settings, name, partition)?,
         None => PartitionReader::start(settings, name, partition, 0)?,
     };
-    let topic = judge::topic(topic);
+    let topic = topic_of(topic);
     Ok(Box::new(reader.map(move |record| record.map(|record| output_record(topic, record)))))
 }
 

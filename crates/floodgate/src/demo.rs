@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use drill::traffic::{Sent, Settings as TrafficSettings, Traffic};
+use drill::translation::{input_of, model_rules, output_of};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger::rules::Rules;
 use ledger::units::Offset;
@@ -28,8 +29,8 @@ use wire::{NoHeaders, Record};
 use crate::arguments::{self, Format};
 use crate::exit::Exit;
 use crate::fleet::{Connect, Fleet, LOOK, Plan};
-use crate::judge;
 use crate::print::{grouped, money, say};
+use crate::totals::totals_of_all;
 
 const PARTITIONS: u32 = 4;
 const WORKERS: usize = 2;
@@ -190,7 +191,7 @@ fn audit(broker: &EmbeddedBroker, rules: Rules, show: bool) -> anyhow::Result<Au
         say("Now the audit derives every output again from the input, with other code ...");
     }
     let began = Instant::now();
-    let rules = judge::rules(&rules);
+    let rules = model_rules(&rules);
     let mut report = AuditReport::default();
     for partition in 0..PARTITIONS {
         let committed = broker.bounds(Topic::Input, partition).next.0;
@@ -219,7 +220,7 @@ type Read<T> = std::vec::IntoIter<Result<T, std::convert::Infallible>>;
 
 fn read_inputs(broker: &EmbeddedBroker, partition: Partition) -> Read<model::InputRecord> {
     let mut records = Vec::new();
-    let mut keep = |record: &Record<'_>| records.push(Ok(judge::input(record)));
+    let mut keep = |record: &Record<'_>| records.push(Ok(input_of(record)));
     broker.read(Topic::Input, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
     records.into_iter()
 }
@@ -230,7 +231,7 @@ fn read_outputs(
     partition: Partition,
 ) -> Read<model::OutputRecord> {
     let mut records = Vec::new();
-    let mut keep = |record: &Record<'_>| records.push(Ok(judge::output(topic, record)));
+    let mut keep = |record: &Record<'_>| records.push(Ok(output_of(topic, record)));
     let place = Topic::Output(topic);
     broker.read(place, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
     records.into_iter()
@@ -258,7 +259,7 @@ fn summarise(broker: &EmbeddedBroker, report: &AuditReport) -> Summary {
         let mut days = std::collections::BTreeMap::new();
         let gmv = Topic::Output(wire::Topic::Gmv);
         broker.read(gmv, partition, Offset(0), Isolation::ReadCommitted, &mut |record| {
-            if let Some(totals) = record.value.and_then(judge::totals_of_all) {
+            if let Some(totals) = record.value.and_then(totals_of_all) {
                 days.insert(totals.day.clone(), totals);
             }
         });

@@ -13,7 +13,6 @@ mod exit;
 mod fleet;
 mod handover;
 mod http;
-mod judge;
 mod logging;
 mod print;
 mod settle;
@@ -23,6 +22,7 @@ mod snapshots;
 mod stock;
 mod tools;
 mod topics;
+mod totals;
 mod validate;
 
 use std::process::ExitCode;

@@ -6,10 +6,10 @@
 
 use std::path::PathBuf;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use kafka::{KafkaOffsets, Settings};
 use pipeline::opening::Pipeline;
-use pipeline::store::{ObjectSnapshots, StoreError};
+use pipeline::store::ObjectSnapshots;
 
 use crate::arguments::Connection;
 use crate::configuration::Overrides;
@@ -33,7 +33,8 @@ impl Tools {
         overrides.set("snapshots.directory", snapshots);
         let configuration = connection::configuration_of_tool(connection, &mut overrides)?;
         let (settings, mut offsets) = connection::offsets(&configuration)?;
-        let cluster = connection::cluster(&mut offsets).context("asking Kafka")?;
+        let cluster = connection::cluster(&mut offsets)
+            .with_context(|| format!("asking Kafka at {}", settings.brokers))?;
         let pipeline = Pipeline {
             cluster: cluster.id,
             group: configuration.group(),
@@ -44,8 +45,14 @@ impl Tools {
         Ok(Tools { settings, offsets, pipeline, partitions: cluster.partitions, directory })
     }
 
-    /// Where the snapshots are.
-    pub(crate) fn store(&self) -> Result<ObjectSnapshots, StoreError> {
-        ObjectSnapshots::in_directory(&self.directory)
+    /// Where the snapshots are; a place that is not there is a mistake of whoever named it.
+    pub(crate) fn store(&self) -> anyhow::Result<ObjectSnapshots> {
+        let directory = &self.directory;
+        ensure!(
+            directory.is_dir(),
+            "there is no directory {}; name settle's own with --snapshots",
+            directory.display()
+        );
+        Ok(ObjectSnapshots::in_directory(directory)?)
     }
 }

@@ -15,10 +15,14 @@ pub(crate) fn create(arguments: &TopicsCreate) -> anyhow::Result<Exit> {
     let configuration = connection::configuration_of_tool(connection, &mut Overrides::default())?;
     let settings = connection::settings(&configuration, "floodgate-tool")?;
     let timestamps = (*timestamps).into();
+    let counts = admin::partition_counts(&settings)?;
     let created = admin::create_topics(&settings, *partitions, *replication, timestamps)?;
-    for topic in settings.topics.all() {
-        let new = created.iter().any(|created| created == topic);
-        say(&format!("{topic}: {}", if new { "created" } else { "exists, left as it is" }));
+    for (topic, count) in settings.topics.all().into_iter().zip(counts) {
+        if created.iter().any(|created| created == topic) {
+            say(&format!("{topic}: created"));
+        } else {
+            say(&format!("{topic}: exists with {count} partitions, left as it is"));
+        }
     }
     Ok(Exit::Well)
 }

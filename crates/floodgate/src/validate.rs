@@ -3,6 +3,7 @@
 //! Invariant: it changes nothing, except that it writes and removes one file in the snapshot store.
 
 use kafka::admin;
+use pipeline::log::Offsets as _;
 use pipeline::store::ObjectSnapshots;
 use serde::Serialize;
 
@@ -62,7 +63,7 @@ fn check_kafka(
     timestamps: Timestamps,
 ) -> anyhow::Result<Vec<Check>> {
     let (settings, mut offsets) = connection::offsets(configuration)?;
-    if let Err(error) = connection::cluster(&mut offsets) {
+    if let Err(error) = offsets.cluster_id() {
         return Ok(vec![Check::of("brokers", vec![error.to_string()])]);
     }
     let findings = match admin::check_topics(&settings, timestamps.into()) {

@@ -310,11 +310,7 @@ pub fn create_topics(
 /// Compares the topics with what the guarantees need; nothing is found when all is well.
 pub fn check_topics(settings: &Settings, timestamps: Timestamps) -> Result<Vec<Finding>, LogError> {
     let client = client(settings)?;
-    // A consumer, because asking a producer's way could create a topic that does not exist.
-    let metadata: BaseConsumer<Logging> = settings
-        .watermarks()
-        .create_with_context(Logging::new("metadata"))
-        .map_err(|error| log_error("making the client for metadata", &error))?;
+    let metadata = metadata_client(settings)?;
     let mut findings = Vec::new();
     let mut input_partitions = None;
     for (topic, role) in roles(settings, timestamps) {
@@ -372,6 +368,21 @@ fn broken(topic: &str, present: &ConfigResource, rules: Vec<Rule>) -> Vec<Findin
 struct Shape {
     partitions: usize,
     replicas: usize,
+}
+
+/// Partitions of each of the topics, in the order of their names' list; 0 of one that does not exist.
+pub fn partition_counts(settings: &Settings) -> Result<Vec<usize>, LogError> {
+    let metadata = metadata_client(settings)?;
+    let count = |topic| Ok(shape(&metadata, topic)?.map_or(0, |shape| shape.partitions));
+    settings.topics.all().into_iter().map(count).collect()
+}
+
+/// A consumer, because asking a producer's way could create a topic that does not exist.
+fn metadata_client(settings: &Settings) -> Result<BaseConsumer<Logging>, LogError> {
+    settings
+        .watermarks()
+        .create_with_context(Logging::new("metadata"))
+        .map_err(|error| log_error("making the client for metadata", &error))
 }
 
 /// The topic's shape; none if it does not exist.

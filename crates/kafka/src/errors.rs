@@ -11,6 +11,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 pub(crate) enum Class {
     /// It passes, or librdkafka works on it by itself.
     Passing,
+    /// No broker was reached: it passes, or the addresses are wrong.
+    Unreachable,
     /// The brokers do not know a topic or partition: it passes, or somebody has to create it.
     Missing,
     /// A newer producer with the same id exists.
@@ -25,6 +27,7 @@ pub(crate) fn class(code: RDKafkaErrorCode) -> Class {
         Code::UnknownTopic | Code::UnknownPartition | Code::UnknownTopicOrPartition => {
             Class::Missing
         }
+        Code::BrokerTransportFailure | Code::AllBrokersDown | Code::Resolve => Class::Unreachable,
         Code::Fenced | Code::ProducerFenced | Code::InvalidProducerEpoch => Class::Fenced,
         Code::Authentication
         | Code::SaslAuthenticationFailed
@@ -71,12 +74,20 @@ pub(crate) fn log_error(doing: &str, error: &KafkaError) -> LogError {
 pub(crate) fn with_code(code: RDKafkaErrorCode, message: String) -> LogError {
     match class(code) {
         Class::Passing => LogError::Retry(message),
+        Class::Unreachable => unreachable(&message),
         Class::Missing => LogError::Retry(format!(
             "{message}; if it stays so, create what is missing with `floodgate topics create`"
         )),
         Class::Fenced => LogError::Fenced(message),
         Class::Lasting => LogError::Fatal(message),
     }
+}
+
+/// No broker was reached, and what to look at.
+pub(crate) fn unreachable(message: &str) -> LogError {
+    LogError::Retry(format!(
+        "{message}; is Kafka up, and are these its addresses (kafka.brokers, --brokers)?"
+    ))
 }
 
 #[cfg(test)]

@@ -58,7 +58,7 @@ impl ClientContext for Logging {
         // Reading the end of a partition comes along here too, and is no error.
         if !matches!(error, KafkaError::Global(code) if code == rdkafka::types::RDKafkaErrorCode::PartitionEOF)
         {
-            tracing::warn!(client = self.client, %error, reason, "Kafka client error");
+            write_error(self.client, &error.to_string(), reason);
         }
     }
 }
@@ -127,8 +127,9 @@ pub(crate) unsafe fn write_event(client: &str, event: *mut native::rd_kafka_even
                 }
             }
             native::RD_KAFKA_EVENT_ERROR => {
-                let error = string(native::rd_kafka_event_error_string(event));
-                tracing::warn!(client, error, "Kafka client error");
+                let error = string(native::rd_kafka_err2name(native::rd_kafka_event_error(event)));
+                let reason = string(native::rd_kafka_event_error_string(event));
+                write_error(client, &error, &reason);
             }
             _ => {}
         }
@@ -164,6 +165,14 @@ fn is_news(client: &str, facility: &str, message: &str) -> bool {
     }
     written.push_back((line, Instant::now()));
     true
+}
+
+/// Writes an error that a client tells of, unless the same was written lately: a client that reaches no
+/// broker tells so at every attempt, each time with other milliseconds in the reason.
+pub(crate) fn write_error(client: &str, error: &str, reason: &str) {
+    if is_news(client, "error", error) {
+        tracing::warn!(client, error, reason, "Kafka client error");
+    }
 }
 
 /// Writes a line of librdkafka's log, unless it only repeats itself; `level` is that of syslog.

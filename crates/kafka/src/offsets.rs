@@ -13,7 +13,7 @@ use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use wire::Topic;
 
-use crate::errors::log_error;
+use crate::errors::{log_error, unreachable};
 use crate::logging::{Logging, serve};
 use crate::reader::PartitionReader;
 use crate::settings::Settings;
@@ -163,7 +163,8 @@ impl Offsets for KafkaOffsets {
 
     fn cluster_id(&mut self) -> Result<String, LogError> {
         let id = self.watermarks.client().fetch_cluster_id(self.answer_wait);
-        id.ok_or_else(|| LogError::Retry("the brokers do not answer".to_owned()))
+        serve(&self.watermarks);
+        id.ok_or_else(|| unreachable("the brokers do not answer"))
     }
 }
 

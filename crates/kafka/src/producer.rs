@@ -72,8 +72,10 @@ impl TransactionError {
         match class(self.code) {
             Class::Fenced => LogError::Fenced(message),
             Class::Lasting => LogError::Fatal(message),
-            Class::Passing | Class::Missing if self.retriable => LogError::Retry(message),
-            Class::Passing | Class::Missing => LogError::Transaction(message),
+            Class::Passing | Class::Unreachable | Class::Missing if self.retriable => {
+                LogError::Retry(message)
+            }
+            Class::Passing | Class::Unreachable | Class::Missing => LogError::Transaction(message),
         }
     }
 }

@@ -125,7 +125,8 @@ pub enum SettingsError {
     /// be a secret.
     #[error(
         "the property `{0}` is not accepted: librdkafka does not know it, or not with this value; \
-         its CONFIGURATION.md lists what it knows"
+         its CONFIGURATION.md lists what it knows{hint}",
+        hint = if cfg!(feature = "tls") { "" } else { "; for TLS, build with `--features tls`" }
     )]
     NotAccepted(String),
 }

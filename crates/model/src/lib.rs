@@ -9,7 +9,7 @@
 //!
 //! | file | what |
 //! |---|---|
-//! | `json`, `decode`, `command` | 2 and 3: bytes to a command, or why not |
+//! | `json`, `decode`, `command`, `canonical` | 2 and 3: bytes to a command, or why not |
 //! | `routing` | 1: which partition a key belongs to |
 //! | `partition` | 4.1 and 4.2: clock, sweep, checks, and the way to the rules |
 //! | `memory` | 4.3: which ids are remembered, and for how long |
@@ -23,6 +23,7 @@
 
 mod allocation;
 mod audit;
+mod canonical;
 mod command;
 mod counters;
 mod day;
@@ -59,6 +60,7 @@ mod rule_tests;
 mod text_log;
 
 pub use audit::{AuditError, PartitionLog, audit_partition, audit_partition_from};
+pub use canonical::canonical;
 pub use counters::{Counter, CounterKey, Counters, Dimension, Figures};
 pub use day::Day;
 pub use orders::Ending;

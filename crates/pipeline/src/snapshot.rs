@@ -26,6 +26,8 @@ use crate::store::Place;
 
 const MAGIC: &[u8; 8] = b"FLDGATE\x01";
 const CHECKSUM_BYTES: usize = 16;
+/// Longest header, so that no length in one that somebody made up asks for all of memory.
+const HEADER_BYTES_MAX: usize = 1 << 16;
 /// Fast enough for the snapshot thread to keep up with a full partition; the state compresses by
 /// more than half at any level.
 const ZSTD_LEVEL: i32 = 1;
@@ -129,9 +131,9 @@ fn decode_header<'a>(
         return Err(Damage::Checksum);
     }
     let content = &content[MAGIC.len()..];
+    let config = bincode::config::legacy().with_limit::<HEADER_BYTES_MAX>();
     let (form, read) =
-        bincode::decode_from_slice::<HeaderForm, _>(content, bincode::config::legacy())
-            .map_err(|_| Damage::Format)?;
+        bincode::decode_from_slice::<HeaderForm, _>(content, config).map_err(|_| Damage::Format)?;
     if form.place() != *place || form.offset != offset.0 {
         return Err(Damage::Elsewhere(format!("{}/{}", form.place(), form.offset)));
     }
@@ -192,7 +194,8 @@ impl HeaderForm {
             },
             partitions: self.rules.partitions,
         };
-        Some(Header {
+        // A ledger takes no others, and says so by a panic.
+        rules.are_valid().then_some(Header {
             state_version: self.state_version,
             offset: Offset(self.offset),
             digest: self.digest,

@@ -5,19 +5,12 @@
 //! growing copies nothing and moves nothing that a reader might be looking at. Invariant: an
 //! operation either takes effect as a whole or leaves the cell as it was.
 
-use crate::atomic::{AtomicU64, Ordering};
+use crate::atomic::sizes::{GROUP_BITS, GROUPS_BITS, SEGMENT_BITS};
+use crate::atomic::{AtomicU64, OnceLock, Ordering};
 use std::fmt;
-use std::sync::OnceLock;
 
 /// What a cell can count: on_hand and held together.
 pub const UNITS_MAX: u32 = u32::MAX;
-
-/// Cells in one segment (128 KiB), as a power of two.
-const SEGMENT_BITS: u32 = 14;
-/// Segments in one group, as a power of two.
-const GROUP_BITS: u32 = 9;
-/// Groups, so that every 32-bit number is a cell.
-const GROUPS: usize = 1 << (32 - SEGMENT_BITS - GROUP_BITS);
 
 /// Number of a cell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -103,7 +96,7 @@ impl Default for Cells {
 impl Cells {
     /// Cells that are all empty.
     pub fn new() -> Cells {
-        Cells { groups: (0..GROUPS).map(|_| OnceLock::new()).collect() }
+        Cells { groups: (0..1 << GROUPS_BITS).map(|_| OnceLock::new()).collect() }
     }
 
     /// What the cell holds now.

@@ -6,11 +6,12 @@
 //! Invariant: [`Image::read_page`] gives what the cells held when the image was taken, provided
 //! that all changes since then came from the thread that calls `keep`.
 
+use crate::atomic::{OnceLock, sizes};
 use crate::cells::{CellId, Cells};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// Cells in one page of an image (16 KiB).
-pub const PAGE_CELLS: usize = 2048;
+pub const PAGE_CELLS: usize = 1 << sizes::PAGE_BITS;
 
 /// What the cells 0..len held when the image was taken.
 #[derive(Debug)]

@@ -55,13 +55,16 @@ pub enum Fault {
     StoreDown,
     /// All workers end at once, and the group's offsets are forgotten; an operator adopts.
     OffsetsLost,
+    /// All workers end at once, and the commits name another history than the input leads to, as after
+    /// a change of code; an operator puts them right.
+    DigestDiffers,
     /// A record's timestamp is far off.
     ClockJump,
 }
 
 impl Fault {
     /// Every fault, in the order of their declaration.
-    pub const ALL: [Fault; 24] = [
+    pub const ALL: [Fault; 25] = [
         Fault::Crash,
         Fault::Zombie,
         Fault::Fence,
@@ -85,6 +88,7 @@ impl Fault {
         Fault::ReadDamaged,
         Fault::StoreDown,
         Fault::OffsetsLost,
+        Fault::DigestDiffers,
         Fault::ClockJump,
     ];
 
@@ -114,6 +118,7 @@ impl Fault {
             Fault::ReadDamaged => "read damaged",
             Fault::StoreDown => "store down",
             Fault::OffsetsLost => "offsets lost",
+            Fault::DigestDiffers => "digest differs",
             Fault::ClockJump => "clock jump",
         }
     }
@@ -277,8 +282,8 @@ pub fn impossible(fault: Fault, phase: Phase) -> Option<&'static str> {
         (Fault::TransactionBroken, Phase::Ending) => {
             Some("no transaction is begun before the outcome of the last one is known")
         }
-        (Fault::OffsetsLost, Phase::OffsetsSent) => {
-            Some("offsets are forgotten when the group has no member, so nobody is in a call")
+        (Fault::OffsetsLost | Fault::DigestDiffers, Phase::OffsetsSent) => {
+            Some("commits are changed when the group has no member, so nobody is in a call")
         }
         _ => None,
     }

@@ -81,7 +81,9 @@ impl Input {
     fn draw_record(&mut self, plan: &Plan, state: &mut State) -> Option<(Record, Option<Fault>)> {
         if !self.recent.is_empty() && state.draw_fault(plan, &[Fault::Duplicate], 1).is_some() {
             let number = state.chance.below(self.recent.len() as u64) as usize;
-            return Some((self.recent[number].clone(), Some(Fault::Duplicate)));
+            let mut record = self.recent[number].clone();
+            record.timestamp += repeated_after_ms(plan, state);
+            return Some((record, Some(Fault::Duplicate)));
         }
         let mut record = self.next_record(plan.value_bytes_max)?;
         let mut fault = None;
@@ -106,6 +108,18 @@ impl Input {
             broker.append(*partition, &new);
         }
     }
+}
+
+/// At once as far as timestamps go, or around the very moment at which its id may be forgotten, where
+/// that is soon enough for the rest of the traffic not to become too old.
+fn repeated_after_ms(plan: &Plan, state: &mut State) -> i64 {
+    const SOON_MS: u64 = 2_000;
+    let window = plan.rules.order_window_ms;
+    let can_wait = plan.timestamps == Timestamps::CreateTime && window <= SOON_MS;
+    if !can_wait || state.chance.below(2) == 0 {
+        return 0;
+    }
+    (window + state.chance.below(3)).cast_signed() - 1
 }
 
 /// Back or ahead, by a second or by a day, or to where no time is.

@@ -8,10 +8,9 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::hash::Hasher;
 
-use ledger::rules::{Partitioner, Rules};
 use ledger::units::Offset;
 use ledger::{Ledger, Notice};
-use model::{InputRecord, OutputRecord, PartitionLog};
+use model::PartitionLog;
 use pipeline::embedded::{Isolation, Topic};
 use pipeline::engine::Engine;
 use pipeline::log::Partition;
@@ -22,6 +21,7 @@ use xxhash_rust::xxh3::Xxh3;
 
 use super::stage::{INPUT, Stage, lock};
 use super::trace::{Event, WORLD};
+use crate::translation::{input_of, model_rules, output_of};
 
 /// Merchant, SKU, location.
 type Cell = (u64, u64, u32);
@@ -249,54 +249,4 @@ fn cells_of(ledger: &Ledger) -> BTreeMap<Cell, (i64, i64)> {
 
 fn held_in(cells: &BTreeMap<Cell, (i64, i64)>, cell: &Cell) -> i64 {
     cells.get(cell).map_or(0, |(_, held)| *held)
-}
-
-/// The rules as the model knows them.
-fn model_rules(rules: &Rules) -> model::Rules {
-    model::Rules {
-        order_window_ms: rules.order_window_ms,
-        receipt_window_ms: rules.receipt_window_ms,
-        skew_ms: rules.skew_ms,
-        hold_ttl_ms: rules.hold_ttl_ms,
-        day_offset_ms: rules.day_offset_ms.cast_signed(),
-        partitions: rules.partitions,
-        partitioner: match rules.partitioner {
-            Partitioner::Murmur2 => model::Partitioner::Murmur2,
-            Partitioner::Any => model::Partitioner::Any,
-        },
-    }
-}
-
-fn input_of(record: &Record<'_>) -> InputRecord {
-    InputRecord {
-        offset: record.offset.0,
-        timestamp: record.timestamp,
-        key: record.key.map(<[u8]>::to_vec),
-        value: record.value.map(<[u8]>::to_vec),
-        headers: headers_of(record),
-    }
-}
-
-fn output_of(topic: wire::Topic, record: &Record<'_>) -> OutputRecord {
-    OutputRecord {
-        offset: record.offset.0,
-        topic: match topic {
-            wire::Topic::Status => model::Topic::Status,
-            wire::Topic::Settled => model::Topic::Settled,
-            wire::Topic::DeadLetters => model::Topic::DeadLetters,
-            wire::Topic::Gmv => model::Topic::Gmv,
-        },
-        key: record.key.map(<[u8]>::to_vec),
-        value: record.value.map(<[u8]>::to_vec),
-        timestamp: record.timestamp,
-        headers: headers_of(record),
-    }
-}
-
-fn headers_of(record: &Record<'_>) -> model::Headers {
-    let mut headers = model::Headers::new();
-    record.headers.each(&mut |name, value| {
-        headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
-    });
-    headers
 }

@@ -1,8 +1,9 @@
-//! What an operator does after a group's offsets were lost: `floodgate snapshot adopt`, partition by
-//! partition, with everything stopped.
+//! What needs an operator: after a group's offsets were lost, `floodgate snapshot adopt`, partition by
+//! partition, with everything stopped; and where the commits name another history than the input leads
+//! to, somebody who puts them right.
 //!
-//! The steps are the command's, on the embedded log. Invariant: nothing is committed here but what
-//! [`Adoption`] has compared with what readers have seen.
+//! The steps of an adoption are the command's, on the embedded log. Invariant: workers go on only from
+//! commits that workers made, or that [`Adoption`] has compared with what readers have seen.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,9 +11,10 @@ use std::time::Duration;
 use ledger::effect::DeadLetter;
 use ledger::units::Offset;
 use pipeline::adoption::{Adoption, Written};
+use pipeline::digest::Digest;
 use pipeline::embedded::{Isolation, Topic};
-use pipeline::log::{CommitOutcome, Log, Offsets, Partition, PartitionCommit};
-use pipeline::metadata::RulesHash;
+use pipeline::log::{CommitOutcome, Committed, Log, Offsets, Partition, PartitionCommit};
+use pipeline::metadata::{CommitMetadata, RulesHash};
 use pipeline::snapshot;
 use wire::Record;
 
@@ -53,6 +55,32 @@ impl Stage {
         self.state().calm = was_calm;
     }
 
+    /// The group dies, and what it committed names a digest that no replay reaches: it is started again
+    /// and refuses to go on, until it is stopped and the commits are put right.
+    pub(super) fn doubt_history(self: &Arc<Self>) {
+        let all = 0..self.plan.partitions;
+        let doubted: Vec<Partition> = all.filter(|it| self.commit_of(*it).is_some()).collect();
+        if doubted.is_empty() {
+            return;
+        }
+        self.strike_all(Fault::DigestDiffers);
+        let was_calm = std::mem::replace(&mut self.state().calm, true);
+        self.bury_everybody();
+        // What was under way has arrived only now.
+        let right: Vec<_> = doubted.iter().filter_map(|it| self.commit_of(*it)).collect();
+        right.iter().for_each(|commit| self.commit_by_hand(falsified(commit)));
+        self.state().doubted.extend(doubted.iter().copied());
+        self.hire(0);
+        self.until_refused(&doubted);
+        self.bury_everybody();
+        right.into_iter().for_each(|commit| self.commit_by_hand(commit));
+        self.state().doubted.clear();
+        for slot in 0..self.plan.workers {
+            self.hire(slot);
+        }
+        self.state().calm = was_calm;
+    }
+
     /// Those with a commit and a snapshot from which it can be adopted.
     fn partitions_to_lose(&self) -> Vec<Partition> {
         let all = 0..self.plan.partitions;
@@ -63,8 +91,13 @@ impl Stage {
 
     /// What the group has committed for a partition, if that can be told just now.
     pub(super) fn committed(&self, partition: Partition) -> Option<Offset> {
+        self.commit_of(partition).map(|commit| commit.offset)
+    }
+
+    fn commit_of(&self, partition: Partition) -> Option<PartitionCommit> {
         let answer = self.broker.offsets(GROUP).committed(&[partition], Duration::ZERO);
-        answer.ok()?.first()?.offset
+        let Committed { offset, metadata } = answer.ok()?.into_iter().next()?;
+        Some(PartitionCommit { partition, offset: offset?, metadata })
     }
 
     fn newest_at_rest(&self, partition: Partition) -> Option<Offset> {
@@ -101,7 +134,7 @@ impl Stage {
                 return;
             }
         }
-        self.violate(|| format!("the lost partitions {lost:?} are not refused"));
+        self.violate(|| format!("the partitions {lost:?} should be refused, and are not"));
     }
 
     /// What `snapshot adopt` does: derives the outputs behind the newest snapshot again, compares,
@@ -164,6 +197,15 @@ impl Stage {
         }
         self.expire(log.id().0);
     }
+}
+
+/// The same commit with another digest.
+fn falsified(commit: &PartitionCommit) -> PartitionCommit {
+    let metadata = commit.metadata.parse::<CommitMetadata>();
+    let metadata = metadata.expect("only workers and adoptions commit, both with metadata");
+    let digest = Digest::from_bits(!metadata.digest.to_bits());
+    let metadata = CommitMetadata { digest, ..metadata }.to_string();
+    PartitionCommit { metadata, ..*commit }
 }
 
 /// The input offset that an output names as its cause, and a dead letter's code.

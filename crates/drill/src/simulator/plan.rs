@@ -169,7 +169,7 @@ fn usual_odds(fault: Fault) -> u64 {
         Fault::StoreDown | Fault::PartitionStalled | Fault::InputHeld => 5_000,
         Fault::Join | Fault::Leave => 12_000,
         Fault::InputAborted => 8_000,
-        Fault::OffsetsLost => 1_500,
+        Fault::OffsetsLost | Fault::DigestDiffers => 1_500,
         // At every published record.
         Fault::Duplicate => 4_000,
         Fault::ClockJump => 6_000,

@@ -257,10 +257,11 @@ impl Stage {
     }
 
     /// A worker gives up a partition that nobody asked back: it refuses it, which is right only when
-    /// its offsets are lost.
+    /// its offsets are lost, or name another history.
     pub(super) fn note_refused(&self, who: u64, partition: Partition) {
         let mut state = self.state();
-        if !state.lost.contains(&partition) && state.standings.contains_key(&who) {
+        let is_right = state.lost.contains(&partition) || state.doubted.contains(&partition);
+        if !is_right && state.standings.contains_key(&who) {
             state.refused.push((who, partition));
         }
     }

@@ -62,6 +62,8 @@ pub(super) struct State {
     pub(super) vacancies: Vec<(u64, u32)>,
     /// Partitions whose offsets were lost: refused until they are adopted.
     pub(super) lost: BTreeSet<Partition>,
+    /// Partitions whose commits name another history: refused until they are put right.
+    pub(super) doubted: BTreeSet<Partition>,
     /// Partitions that a worker has just refused, until it says why.
     pub(super) refused: Vec<(u64, Partition)>,
     /// The first thing that should never be.
@@ -130,6 +132,7 @@ impl Stage {
             stalled_until: vec![0; plan.partitions as usize],
             vacancies: Vec::new(),
             lost: BTreeSet::new(),
+            doubted: BTreeSet::new(),
             refused: Vec::new(),
             violation: None,
         };

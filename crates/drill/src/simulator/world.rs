@@ -145,6 +145,7 @@ impl Stage {
             Fault::Join,
             Fault::Leave,
             Fault::OffsetsLost,
+            Fault::DigestDiffers,
         ];
         let favour = self.favour_of_world();
         if let Some(fault) = self.draw_fault(&worlds, favour) {
@@ -202,6 +203,7 @@ impl Stage {
             }
             // Only while nobody is in the midst of a call, as everybody dies of it.
             Fault::OffsetsLost if self.state().depth == 0 => self.lose_offsets(),
+            Fault::DigestDiffers if self.state().depth == 0 => self.doubt_history(),
             _ => {}
         }
     }

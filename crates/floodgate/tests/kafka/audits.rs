@@ -93,7 +93,11 @@ fn an_audit_of_truncated_input_begins_at_the_oldest_snapshot_that_can_be_used() 
     assert_eq!(verdict["inputs"], ends[1]);
 
     let elsewhere = stage.snapshots().join("elsewhere").display().to_string();
-    let refused = run(&stage.arguments(&["audit"], &["--snapshots", &elsewhere])).expect_code(1);
+    let audit = || run(&stage.arguments(&["audit"], &["--snapshots", &elsewhere])).expect_code(1);
+    let missing = audit();
+    assert!(missing.stderr.contains("there is no directory"), "{missing:#?}");
+    std::fs::create_dir(&elsewhere).expect("an audit creates nothing");
+    let refused = audit();
     for word in ["partition 0 begins at offset", "no usable snapshot", "--snapshots"] {
         assert!(refused.stderr.contains(word), "{word}: {refused:#?}");
     }

@@ -47,6 +47,10 @@ fn a_tool_says_on_standard_error_what_its_client_has_to_complain_of() {
         assert!(ended.stderr.contains("Connection refused"), "{ended:#?}");
         assert!(!ended.stdout.contains("Connection refused"), "{ended:#?}");
         assert!(ended.stdout.lines().count() <= 1, "{ended:#?}");
+        // Some kinds of complaint, each once in ten seconds, not one for each attempt.
+        assert!(ended.stderr.lines().count() <= 60, "{ended:#?}");
+        let advice = "are these its addresses (kafka.brokers, --brokers)?";
+        assert!(ended.stderr.contains(advice) || ended.stdout.contains(advice), "{ended:#?}");
     }
 }
 

@@ -1,11 +1,14 @@
 //! Between the log's types and the plain model's, which share nothing on purpose.
+//!
+//! Not a judge: `model` is. Invariant: whatever a reader of the topics sees is carried over, byte for
+//! byte.
 
 use ledger::rules::{Partitioner, Rules};
-use serde::Deserialize;
+use model::{InputRecord, OutputRecord};
 use wire::Record;
 
 /// The rules as the model knows them.
-pub(crate) fn rules(rules: &Rules) -> model::Rules {
+pub fn model_rules(rules: &Rules) -> model::Rules {
     model::Rules {
         order_window_ms: rules.order_window_ms,
         receipt_window_ms: rules.receipt_window_ms,
@@ -22,30 +25,30 @@ pub(crate) fn rules(rules: &Rules) -> model::Rules {
 }
 
 /// An input record as the model reads it.
-pub(crate) fn input(record: &Record<'_>) -> model::InputRecord {
-    model::InputRecord {
+pub fn input_of(record: &Record<'_>) -> InputRecord {
+    InputRecord {
         offset: record.offset.0,
         timestamp: record.timestamp,
         key: record.key.map(<[u8]>::to_vec),
         value: record.value.map(<[u8]>::to_vec),
-        headers: headers(record),
+        headers: headers_of(record),
     }
 }
 
 /// An output record as the model reads it.
-pub(crate) fn output(topic: wire::Topic, record: &Record<'_>) -> model::OutputRecord {
-    model::OutputRecord {
+pub fn output_of(topic: wire::Topic, record: &Record<'_>) -> OutputRecord {
+    OutputRecord {
         offset: record.offset.0,
-        topic: self::topic(topic),
+        topic: topic_of(topic),
         key: record.key.map(<[u8]>::to_vec),
         value: record.value.map(<[u8]>::to_vec),
         timestamp: record.timestamp,
-        headers: headers(record),
+        headers: headers_of(record),
     }
 }
 
 /// A topic as the model names it.
-pub(crate) fn topic(topic: wire::Topic) -> model::Topic {
+pub fn topic_of(topic: wire::Topic) -> model::Topic {
     match topic {
         wire::Topic::Status => model::Topic::Status,
         wire::Topic::Settled => model::Topic::Settled,
@@ -54,30 +57,10 @@ pub(crate) fn topic(topic: wire::Topic) -> model::Topic {
     }
 }
 
-fn headers(record: &Record<'_>) -> Vec<(String, Option<Vec<u8>>)> {
-    let mut headers = Vec::new();
+fn headers_of(record: &Record<'_>) -> model::Headers {
+    let mut headers = model::Headers::new();
     record.headers.each(&mut |name, value| {
         headers.push((name.to_owned(), value.map(<[u8]>::to_vec)));
     });
     headers
-}
-
-/// A counter record of the dimension `all`.
-#[derive(Debug, Clone, Deserialize)]
-pub(crate) struct Totals {
-    pub(crate) day: String,
-    dimension: String,
-    pub(crate) orders_settled: u64,
-    pub(crate) settled: u128,
-    pub(crate) orders_refunded: u64,
-    pub(crate) refunded: u128,
-    pub(crate) orders_rejected: u64,
-    pub(crate) orders_released: u64,
-    pub(crate) dead_letters: u64,
-    pub(crate) duplicates: u64,
-}
-
-/// The totals in a gmv record, if it is one of the dimension `all`.
-pub(crate) fn totals_of_all(value: &[u8]) -> Option<Totals> {
-    serde_json::from_slice(value).ok().filter(|totals: &Totals| totals.dimension == "all")
 }
