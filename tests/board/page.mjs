@@ -65,6 +65,19 @@ async function fits(page, wall) {
   if (wall) assert.ok(found.high <= 0, `a wall cannot scroll, but the page is ${found.high} px too high`);
 }
 
+/** The largest day that there ever was, and ten times that, in one figure. */
+async function holdsARecord(page) {
+  const cut = await page.evaluate(async () => {
+    const [{ roll }, { parts }] = await Promise.all([import("/assets/roll.js"), import("/assets/format.js")]);
+    const figure = document.getElementById("net");
+    return [498_200_000_000_99, 8_888_888_888_888_00].map((fen) => {
+      roll(figure, parts(fen));
+      return Math.max(0, figure.scrollWidth - figure.clientWidth);
+    });
+  });
+  assert.deepEqual(cut, [0, 0], "digits are cut off");
+}
+
 /** Rules of WCAG 2.2 A and AA that a machine can check. */
 async function accessible(page) {
   await page.evaluate(axe);
@@ -138,6 +151,7 @@ const checks = {
         assert.equal(await page.evaluate(() => document.documentElement.lang), locale);
         await fits(page, width >= 1800);
         if (name !== "small") await shot(page, `${name}-${locale}-${colorScheme}`);
+        await holdsARecord(page);
         await close();
       }
     }

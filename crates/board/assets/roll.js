@@ -1,6 +1,9 @@
 // A large figure whose digits roll. Only for the eye: who listens is told the figure elsewhere.
 import { make } from "./dom.js";
 
+/** How wide each kind of cell is at most, in the figure's own font size; the page's font is embedded. */
+const WIDTH = { digit: 0.63, unit: 0.62, mark: 0.3, currency: 0.5 };
+
 const same = (cell, part) => ["digit", "unit", "mark", "currency"].every((kind) => (kind in part) === (cell.dataset.kind === kind));
 
 function cellOf(part) {
@@ -32,6 +35,8 @@ function turn(cell, digit) {
 
 /** Shows `parts` (see format.js); cells are matched from the right, where the figure begins to change. */
 export function roll(element, parts) {
+  const width = parts.reduce((sum, part) => sum + WIDTH[Object.keys(part)[0]], 0);
+  element.style.setProperty("--em", width);
   while (element.children.length > parts.length) element.firstElementChild.remove();
   while (element.children.length < parts.length) element.prepend(cellOf(parts[parts.length - element.children.length - 1]));
   parts.forEach((part, index) => {

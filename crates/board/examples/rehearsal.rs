@@ -50,7 +50,7 @@ fn main() {
 /// A whole day, a little less than this one.
 fn last_year(scale: u64) -> Compare {
     let minute = |of_day: u64| {
-        let settled = scale * 1_000_000 * (22 + 600 / (4 + 4 * of_day));
+        let settled = scale * 700_000 * (22 + 600 / (4 + 4 * of_day));
         let [placed, refunded] = [settled * 11 / 10, settled / 60];
         format!(
             r#"{{"of_day":{of_day},"orders_placed":{},"placed":{placed},"settled":{settled},"refunded":{refunded}}}"#,

@@ -122,7 +122,7 @@ fn drive(source: &Fed, told: &Receiver<String>, replies: &mut ChildStdin) {
 
 fn compare() -> Compare {
     let minute = |of_day: u64| {
-        let settled = 30_000_000 + 900_000_000 / (1 + of_day);
+        let settled = 210_000_000 + 6_300_000_000 / (1 + of_day);
         format!(
             r#"{{"of_day":{of_day},"orders_placed":{of_day},"placed":{settled},"settled":{settled},"refunded":0}}"#
         )
