@@ -34,6 +34,11 @@ pub(crate) enum Command {
         after_help = "Example:\n  floodgate settle --brokers 127.0.0.1:9092 --snapshots snapshots"
     )]
     Settle(Settle),
+    /// Serve the live board: page and JSON API of the GMV counters.
+    #[command(
+        after_help = "Examples:\n  floodgate board --brokers 127.0.0.1:9092\n  floodgate board --listen 0.0.0.0:9465 --users-file /run/secrets/board-users --compare 2024-11-11.json"
+    )]
+    Board(Board),
     /// Derive every output from the input again, with other code, and compare.
     #[command(
         long_about = "Derive every output from the input again, with other code, and compare. A \
@@ -132,6 +137,27 @@ pub(crate) struct Settle {
     /// Write no ticks, and stop when all assigned partitions have been at their end for two seconds.
     #[arg(long)]
     pub(crate) until_idle: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Board {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Where page and API are served.
+    #[arg(long, value_name = "ADDR")]
+    pub(crate) listen: Option<String>,
+    /// An earlier day to compare with: a saved answer of /api/v1/minutes.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+    /// Only who sends one of these bearer tokens may read; one a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Only these users may read; one user:password a line.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) users_file: Option<PathBuf>,
+    /// The records carry a time of their own: tell ages and the day by it, not by this machine's clock.
+    #[arg(long)]
+    pub(crate) rehearsal: bool,
 }
 
 #[derive(Debug, Args)]

@@ -29,6 +29,7 @@ pub(crate) struct Configuration {
     pub(crate) settle: Settle,
     pub(crate) counters: Counters,
     pub(crate) snapshots: Snapshots,
+    pub(crate) board: Board,
     pub(crate) log: Log,
 }
 
@@ -127,6 +128,18 @@ pub(crate) struct Snapshots {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
+pub(crate) struct Board {
+    pub(crate) listen: String,
+    pub(crate) days: usize,
+    pub(crate) stale_ms: u64,
+    pub(crate) rehearsal: bool,
+    pub(crate) compare: PathBuf,
+    pub(crate) token_file: PathBuf,
+    pub(crate) users_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Log {
     pub(crate) level: String,
     pub(crate) format: LogFormat,
@@ -191,7 +204,7 @@ impl Configuration {
     }
 
     fn check(&self) -> Result<(), Wrong> {
-        let Configuration { kafka, settle, .. } = self;
+        let Configuration { kafka, settle, board, .. } = self;
         let positive = [
             ("settle.workers", settle.workers as u64),
             ("settle.commit_interval_ms", settle.commit_interval_ms),
@@ -201,6 +214,8 @@ impl Configuration {
             ("counters.fast_ms", self.counters.fast_ms),
             ("counters.slow_ms", self.counters.slow_ms),
             ("kafka.transaction_timeout_ms", kafka.transaction_timeout_ms),
+            ("board.days", board.days as u64),
+            ("board.stale_ms", board.stale_ms),
         ];
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Wrong(format!("{key} is 0; write a number of at least 1")));
@@ -236,6 +251,10 @@ impl Configuration {
         if !settle.listen.is_empty() && !is_host_and_port(&settle.listen) {
             let listen = &settle.listen;
             return Err(Wrong(format!("settle.listen is {listen:?}; write host:port, or nothing")));
+        }
+        if !is_host_and_port(&board.listen) {
+            let listen = &board.listen;
+            return Err(Wrong(format!("board.listen is {listen:?}; write host:port")));
         }
         Ok(())
     }
@@ -346,6 +365,8 @@ mod tests {
             ("[kafka]\nbrokers = 'a:1, b'", "\"b\""),
             ("[settle]\nlisten = ':9464'", "host:port"),
             ("[kafka]\ninstance = 'pod/0'", "hyphens"),
+            ("[board]\nlisten = ''", "host:port"),
+            ("[board]\ndays = 0", "at least 1"),
             ("not toml", "expected"),
         ];
         for (text, hint) in cases {

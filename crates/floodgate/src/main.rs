@@ -5,6 +5,7 @@
 
 mod arguments;
 mod audit;
+mod board;
 mod configuration;
 mod connection;
 mod demo;
@@ -15,6 +16,7 @@ mod http;
 mod logging;
 mod print;
 mod settle;
+mod signals;
 mod simulate;
 mod snapshots;
 mod stock;
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
         Command::Simulate(arguments) => simulate::run(&arguments),
         Command::Settle(arguments) => settle::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
+        Command::Board(arguments) => board::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
         Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),

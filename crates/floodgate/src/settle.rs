@@ -23,6 +23,7 @@ use crate::fleet::{Fleet, LOOK, Plan};
 use crate::http::{self, Served, Shown};
 use crate::logging;
 use crate::print::say;
+use crate::signals;
 
 /// `--until-idle` ends when everything assigned has been at its end for this long.
 const IDLE: Duration = Duration::from_secs(2);
@@ -37,7 +38,7 @@ const ANSWER_WAIT: Duration = Duration::from_millis(800);
 pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
     let configuration = configuration(arguments)?;
     logging::start(&configuration.log)?;
-    let stop = stop_on_signals()?;
+    let stop = signals::stop()?;
 
     // Before anything else: a port in use or a wrong address must not cost a rebalance, and health
     // can be asked for while Kafka is still away.
@@ -101,17 +102,6 @@ fn configuration(arguments: &arguments::Settle) -> Result<Configuration, Wrong> 
         .set("settle.listen", arguments.listen.as_ref())
         .set("kafka.instance", arguments.instance.as_ref());
     connection::configuration(&arguments.connection, &mut overrides)
-}
-
-/// SIGTERM and SIGINT ask for an orderly stop; a second one ends the process at once.
-fn stop_on_signals() -> anyhow::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [signal_hook::consts::SIGTERM, signal_hook::consts::SIGINT] {
-        let again = Arc::clone(&stop);
-        signal_hook::flag::register_conditional_shutdown(signal, 1, again).context("signals")?;
-        signal_hook::flag::register(signal, Arc::clone(&stop)).context("signals")?;
-    }
-    Ok(stop)
 }
 
 /// Asks until the cluster answers; none if the process was asked to stop first.

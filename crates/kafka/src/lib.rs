@@ -17,6 +17,7 @@ pub mod admin;
 mod batch;
 mod errors;
 mod fetcher;
+pub mod follower;
 mod log;
 mod logging;
 mod member;

@@ -9,6 +9,7 @@
 
 mod answers;
 mod audits;
+mod boards;
 mod brokers_away;
 mod crashes;
 mod groups;

@@ -1,0 +1,112 @@
+//! The counters of the contract, section 6, by their names there, and their sums.
+//!
+//! Invariant: sums are exact. They wrap rather than panic, so that no record, however wrong, can stop
+//! the board.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+/// Counters of one value of a dimension. Money is in the currency's minor unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Counters {
+    /// Orders held, or settled on placement.
+    pub orders_placed: u64,
+    /// Their amount.
+    pub placed: u128,
+    /// Orders settled.
+    pub orders_settled: u64,
+    /// Units in them.
+    pub units_settled: u64,
+    /// Their amount.
+    pub settled: u128,
+    /// `order.refunded` written.
+    pub orders_refunded: u64,
+    /// Their amount.
+    pub refunded: u128,
+}
+
+/// The four further counters of the dimension `all`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Answers {
+    /// `hold.rejected` written.
+    pub orders_rejected: u64,
+    /// `hold.released` written.
+    pub orders_released: u64,
+    /// Dead letters written.
+    pub dead_letters: u64,
+    /// Commands whose id was remembered.
+    pub duplicates: u64,
+}
+
+/// Everything that dimension `all` counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct AllCounters {
+    /// What every dimension counts.
+    #[serde(flatten)]
+    pub counters: Counters,
+    /// What only this one counts.
+    #[serde(flatten)]
+    pub answers: Answers,
+}
+
+impl Counters {
+    /// Settled less refunded.
+    pub fn net(&self) -> i128 {
+        self.settled.wrapping_sub(self.refunded) as i128
+    }
+}
+
+/// Something that partitions are summed of.
+pub(crate) trait Sum: Copy + Default {
+    /// Takes one part out and puts another in.
+    fn exchange(&mut self, old: &Self, new: &Self);
+}
+
+macro_rules! exchange {
+    ($sum:ty: $($name:ident),+) => {
+        impl Sum for $sum {
+            fn exchange(&mut self, old: &Self, new: &Self) {
+                $(self.$name = self.$name.wrapping_sub(old.$name).wrapping_add(new.$name);)+
+            }
+        }
+    };
+}
+exchange!(Counters: orders_placed, placed, orders_settled, units_settled, settled, orders_refunded,
+    refunded);
+exchange!(Answers: orders_rejected, orders_released, dead_letters, duplicates);
+
+impl Sum for AllCounters {
+    fn exchange(&mut self, old: &Self, new: &Self) {
+        self.counters.exchange(&old.counters, &new.counters);
+        self.answers.exchange(&old.answers, &new.answers);
+    }
+}
+
+/// One counter of every partition, and their sum. Setting a partition's part again replaces it, so
+/// that a record that is read twice counts once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Merged<V> {
+    sum: V,
+    /// By partition, ascending.
+    parts: Vec<(u32, V)>,
+}
+
+impl<V: Sum> Merged<V> {
+    pub(crate) fn set(&mut self, partition: u32, new: &V) {
+        let at = self.parts.binary_search_by_key(&partition, |(partition, _)| *partition);
+        let index = at.unwrap_or_else(|index| {
+            self.parts.insert(index, (partition, V::default()));
+            index
+        });
+        let old = std::mem::replace(&mut self.parts[index].1, *new);
+        self.sum.exchange(&old, new);
+    }
+
+    pub(crate) fn sum(&self) -> &V {
+        &self.sum
+    }
+}
+
+/// Counters of all values of a dimension.
+pub(crate) type ByValue<K> = BTreeMap<K, Merged<Counters>>;

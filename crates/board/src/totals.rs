@@ -1,0 +1,163 @@
+//! The state of the board: every partition's last word on every counter, added up.
+//!
+//! Records go in, figures stand ready; it knows no Kafka, no clock and no page. Invariant: records are
+//! absolute totals, so a record replaces its predecessor and reading one twice changes nothing.
+
+use std::collections::BTreeMap;
+
+use crate::calendar::{Day, MINUTE_MS};
+use crate::counters::{AllCounters, ByValue, Counters, Merged};
+use crate::milestones::Watched;
+use crate::pace::Pace;
+use crate::record::{CounterRecord, Split, Subject};
+use crate::shops::{LocationCounters, Shops};
+
+/// A minute has to be one of its day, give or take what a change of the day offset moves.
+const MINUTES_MAX: usize = 4 * 1_440;
+
+/// What is kept of a business day in full.
+#[derive(Debug)]
+pub(crate) struct DayTotals {
+    /// By the number of the [`Split`].
+    pub(crate) splits: [ByValue<Box<str>>; Split::ALL.len()],
+    pub(crate) minutes: ByValue<u64>,
+    pub(crate) shops: Shops,
+    pub(crate) pace: Pace,
+    pub(crate) watched: Watched,
+    /// T of the newest record of dimension `all`.
+    pub(crate) newest_at_ms: u64,
+    /// How often anything, and anything of a shop, has changed.
+    pub(crate) changes: u64,
+    pub(crate) shop_changes: u64,
+}
+
+impl DayTotals {
+    fn new(starts_at_ms: u64) -> DayTotals {
+        DayTotals {
+            splits: Default::default(),
+            minutes: BTreeMap::new(),
+            shops: Shops::default(),
+            pace: Pace::new(starts_at_ms),
+            watched: Watched::default(),
+            newest_at_ms: 0,
+            changes: 0,
+            shop_changes: 0,
+        }
+    }
+
+    fn apply(&mut self, record: &CounterRecord<'_>) {
+        let CounterRecord { partition, counters, .. } = record;
+        self.changes += 1;
+        match &record.subject {
+            Subject::All(_) => {
+                self.newest_at_ms = self.newest_at_ms.max(record.at_ms);
+                self.pace.record(*partition, record.at_ms, counters.orders_placed);
+            }
+            Subject::Split(split, value) => {
+                let values = &mut self.splits[*split as usize];
+                match values.get_mut(value.as_ref()) {
+                    Some(merged) => merged.set(*partition, counters),
+                    None => {
+                        values.entry(value.as_ref().into()).or_default().set(*partition, counters)
+                    }
+                }
+            }
+            Subject::Minute(minute) => {
+                if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(minute) {
+                    self.minutes.entry(*minute).or_default().set(*partition, counters);
+                }
+            }
+            Subject::Merchant(merchant) => {
+                self.shop_changes += 1;
+                self.shops.set_merchant(*partition, *merchant, *counters);
+            }
+            Subject::Location(merchant, location) => {
+                self.shop_changes += 1;
+                let Counters { orders_settled, units_settled, settled, .. } = *counters;
+                let counters = LocationCounters { orders_settled, units_settled, settled };
+                self.shops.set_location(*partition, (*merchant, *location), counters);
+            }
+        }
+    }
+
+    /// Each minute's beginning, in milliseconds, and its counters.
+    pub(crate) fn minutes(&self) -> impl Iterator<Item = (u64, &Counters)> {
+        self.minutes.iter().map(|(minute, merged)| (minute.saturating_mul(MINUTE_MS), merged.sum()))
+    }
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct Totals {
+    day_offset_ms: u64,
+    days_max: usize,
+    /// Dimension `all` of every business day.
+    pub(crate) all: BTreeMap<Day, Merged<AllCounters>>,
+    /// Everything else of the newest days.
+    pub(crate) days: BTreeMap<Day, DayTotals>,
+    /// The largest T that any record told of.
+    pub(crate) newest_at_ms: Option<u64>,
+}
+
+impl Totals {
+    /// Nothing yet; of the newest `days_max` days everything will be kept, of the others dimension `all`.
+    pub fn new(day_offset_ms: u64, days_max: usize) -> Totals {
+        let (all, days) = (BTreeMap::new(), BTreeMap::new());
+        Totals { day_offset_ms, days_max: days_max.max(1), all, days, newest_at_ms: None }
+    }
+
+    /// Takes a counter's new totals in the place of its old ones.
+    pub fn apply(&mut self, record: &CounterRecord<'_>) {
+        if let Subject::All(answers) = record.subject {
+            let counters = AllCounters { counters: record.counters, answers };
+            self.all.entry(record.day).or_default().set(record.partition, &counters);
+        }
+        if record.at_ms > 0 {
+            self.newest_at_ms = self.newest_at_ms.max(Some(record.at_ms));
+        }
+        if let Some(day) = self.day_to_keep(record.day) {
+            day.apply(record);
+        }
+    }
+
+    /// None for a day that is older than all that are kept.
+    fn day_to_keep(&mut self, day: Day) -> Option<&mut DayTotals> {
+        if !self.days.contains_key(&day) {
+            if self.days.len() >= self.days_max {
+                let oldest = *self.days.keys().next()?;
+                if day < oldest {
+                    return None;
+                }
+                self.days.remove(&oldest);
+            }
+            self.days.insert(day, DayTotals::new(day.starts_at_ms(self.day_offset_ms)));
+        }
+        self.days.get_mut(&day)
+    }
+
+    /// Dimension `all` of a business day.
+    pub fn all(&self, day: Day) -> AllCounters {
+        self.all.get(&day).map(|merged| *merged.sum()).unwrap_or_default()
+    }
+
+    /// Everything that is counted of a business day, in no order, as the contract names it.
+    pub fn counters(&self, day: Day) -> Vec<(&'static str, String, Counters)> {
+        let mut found = vec![("all", "all".to_owned(), self.all(day).counters)];
+        let Some(totals) = self.days.get(&day) else { return found };
+        for (split, values) in Split::ALL.into_iter().zip(&totals.splits) {
+            let named = values.iter().map(|(value, merged)| (value.to_string(), *merged.sum()));
+            found.extend(named.map(|(value, counters)| (split.name(), value, counters)));
+        }
+        let minutes = totals.minutes.iter();
+        found.extend(minutes.map(|(minute, m)| ("minute", minute.to_string(), *m.sum())));
+        let merchants = totals.shops.all_merchants();
+        found.extend(merchants.into_iter().map(|(m, c)| ("merchant", m.to_string(), c)));
+        for ((merchant, location), counters) in totals.shops.all_locations() {
+            let LocationCounters { orders_settled, units_settled, settled } = counters;
+            let counters =
+                Counters { orders_settled, units_settled, settled, ..Counters::default() };
+            found.push(("location", format!("{merchant}:{location}"), counters));
+        }
+        found
+    }
+}
