@@ -203,6 +203,34 @@ impl Configuration {
         Ok(configuration)
     }
 
+    /// Times that hang together.
+    fn check_times(&self) -> Result<(), Wrong> {
+        let Configuration { kafka, settle, .. } = self;
+        if kafka.session_timeout_ms < 6_000 {
+            return Err(Wrong(format!(
+                "kafka.session_timeout_ms is {}; brokers refuse less than 6000",
+                kafka.session_timeout_ms
+            )));
+        }
+        if settle.commit_interval_ms >= kafka.transaction_timeout_ms {
+            return Err(Wrong(format!(
+                "settle.commit_interval_ms is {}; it must be well below \
+                 kafka.transaction_timeout_ms ({})",
+                settle.commit_interval_ms, kafka.transaction_timeout_ms
+            )));
+        }
+        // A commit waits as long for its offsets, and once more for its end.
+        let turn_ms = kafka.transaction_timeout_ms.saturating_mul(2);
+        if settle.stall_ms <= turn_ms {
+            return Err(Wrong(format!(
+                "settle.stall_ms is {}; write more than {turn_ms}, twice \
+                 kafka.transaction_timeout_ms, which a commit may take",
+                settle.stall_ms
+            )));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Wrong> {
         let Configuration { kafka, settle, board, .. } = self;
         let positive = [
@@ -220,24 +248,12 @@ impl Configuration {
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Wrong(format!("{key} is 0; write a number of at least 1")));
         }
-        if kafka.session_timeout_ms < 6_000 {
-            return Err(Wrong(format!(
-                "kafka.session_timeout_ms is {}; brokers refuse less than 6000",
-                kafka.session_timeout_ms
-            )));
-        }
+        self.check_times()?;
         if !is_name(&kafka.instance) {
             return Err(Wrong(format!(
                 "kafka.instance is {:?}; write at most {INSTANCE_BYTES_MAX} letters, digits, dots, \
                  underscores and hyphens",
                 kafka.instance
-            )));
-        }
-        if settle.commit_interval_ms >= kafka.transaction_timeout_ms {
-            return Err(Wrong(format!(
-                "settle.commit_interval_ms is {}; it must be well below \
-                 kafka.transaction_timeout_ms ({})",
-                settle.commit_interval_ms, kafka.transaction_timeout_ms
             )));
         }
         if !self.rules(1).are_valid() {
@@ -361,6 +377,7 @@ mod tests {
             ("[rules]\npartitioner = 'crc32'", "murmur2"),
             ("[settle]\ncommit_interval_ms = 20000", "transaction_timeout_ms"),
             ("[kafka]\nsession_timeout_ms = 100", "6000"),
+            ("[kafka]\ntransaction_timeout_ms = 15000", "more than 30000"),
             ("[log]\nformat = 'xml'", "json"),
             ("[kafka]\nbrokers = 'a:1, b'", "\"b\""),
             ("[settle]\nlisten = ':9464'", "host:port"),
