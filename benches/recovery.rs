@@ -216,7 +216,9 @@ impl Rounds {
 
     fn note_snapshots(&mut self, settle: &Process) {
         let figures = settle.logged("snapshot published").into_iter().filter_map(|line| {
-            Some((line["fields"]["bytes"].as_u64()?, line["fields"]["took_ms"].as_u64()?))
+            let (bytes, took_ms) = (&line["fields"]["bytes"], &line["fields"]["took_ms"]);
+            // The log has a number of 128 bits as text.
+            Some((bytes.as_u64()?, took_ms.as_str()?.parse().ok()?))
         });
         self.snapshots.extend(figures);
     }
@@ -232,7 +234,7 @@ impl Rounds {
         self.replays.sort_by(f64::total_cmp);
         if let Some(replay) = self.replays.get(self.replays.len() / 2) {
             println!(
-                "replay: {:.0} thousand records a second, {:.2} of the live rate",
+                "replay, beside the load: {:.0} thousand records a second, {:.2} of the backlog's rate",
                 replay / 1e3,
                 replay / live
             );
