@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::thread;
 use std::time::Instant;
 
+use e2e::proxy::{COMMIT_OFFSETS, END_TRANSACTION, Loss, Proxy};
 use e2e::{KafkaServer, Options};
 use kafka::admin::{Finding, Timestamps, check_topics, create_topics};
 use kafka::reader::PartitionReader;
@@ -17,22 +18,17 @@ use crate::conformance::{
     numbered, texts, until_both,
 };
 use crate::kafka_harness::KafkaHarness;
-use crate::proxy::{COMMIT_OFFSETS, Loss, Proxy};
 
 const PRODUCE: i16 = 0;
 const ADD_PARTITIONS: i16 = 24;
 const ADD_OFFSETS: i16 = 25;
-const END_TRANSACTION: i16 = 26;
 
 /// A broker behind a proxy, shared by the tests that lose requests; they run one after the other.
 fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
     static SHARED: OnceLock<Option<(Proxy, KafkaServer)>> = OnceLock::new();
     let start = || {
-        let proxy = Proxy::start();
-        let advertised = format!("PLAINTEXT://{}", proxy.address());
-        let server =
-            e2e::start_or_skip(&Options::default().with("advertised.listeners", &advertised))?;
-        proxy.connect(server.bootstrap());
+        let proxy = Proxy::start().unwrap();
+        let server = e2e::start_or_skip(&Options::default().behind(&proxy))?;
         Some((proxy, server))
     };
     SHARED.get_or_init(start).as_ref()
@@ -41,8 +37,8 @@ fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
 /// librdkafka repeats such a request and reports success; its double may arrive late.
 #[test]
 fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
-    let Some((proxy, server)) = behind_proxy() else { return };
-    let harness = KafkaHarness::on(server.bootstrap());
+    let Some((proxy, _)) = behind_proxy() else { return };
+    let harness = KafkaHarness::on(&proxy.address());
     let mut settings = harness.settings("worker");
     // What is repeated must not run into the transaction's end on a busy machine.
     settings.transaction_timeout_ms = 60_000;
@@ -75,8 +71,8 @@ fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
 /// A new producer would take a second of the coordinator's time at every rebalance.
 #[test]
 fn a_commit_of_an_old_generation_is_aborted_and_its_producer_goes_on() {
-    let Some((proxy, server)) = behind_proxy() else { return };
-    let harness = KafkaHarness::on(server.bootstrap());
+    let Some((proxy, _)) = behind_proxy() else { return };
+    let harness = KafkaHarness::on(&proxy.address());
     let mut worker = Worker::owning(&harness, 2);
     for round in 1..=3 {
         worker.produce(Topic::Settled, 0, &["aborted"]);

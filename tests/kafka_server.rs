@@ -9,8 +9,6 @@
 //! beside each broker holds the reading end of a pipe; when the pipe closes it kills the broker and
 //! removes its directory.
 
-mod supervisor;
-
 use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::net::TcpListener;
@@ -24,7 +22,8 @@ use std::{env, fs, io};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 
-use supervisor::Supervisor;
+use crate::proxy::Proxy;
+use crate::supervisor::Supervisor;
 
 /// Version of the broker.
 pub const KAFKA_VERSION: &str = "4.2.1";
@@ -65,11 +64,13 @@ pub struct Options {
     pub heap_mib: u32,
     /// Where it listens, if not at a free port.
     pub port: Option<u16>,
+    /// Through which a second listener is reached; who asks the first one is told of the first only.
+    pub proxy: Option<Proxy>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { properties: BTreeMap::new(), heap_mib: 768, port: None }
+        Options { properties: BTreeMap::new(), heap_mib: 768, port: None, proxy: None }
     }
 }
 
@@ -78,6 +79,13 @@ impl Options {
     #[must_use]
     pub fn with(mut self, property: &str, value: &str) -> Self {
         self.properties.insert(property.to_owned(), value.to_owned());
+        self
+    }
+
+    /// The same with a second listener behind this proxy.
+    #[must_use]
+    pub fn behind(mut self, proxy: &Proxy) -> Self {
+        self.proxy = Some(proxy.clone());
         self
     }
 }
@@ -111,7 +119,8 @@ impl KafkaServer {
     fn start_with_jars(options: &Options, jars: &Path) -> Result<KafkaServer, Unavailable> {
         let not_started = |error: io::Error| Unavailable::NotStarted(error.to_string());
         let port = options.port.map_or_else(free_port, Ok).map_err(not_started)?;
-        let ports = [port, free_port().map_err(not_started)?];
+        let free_port = || free_port().map_err(not_started);
+        let ports = [port, free_port()?, free_port()?];
         let directory = tempfile::Builder::new().prefix("floodgate-kafka-").tempdir();
         let directory = directory.map_err(not_started)?.keep();
         let mut server = KafkaServer {
@@ -122,6 +131,9 @@ impl KafkaServer {
         };
         server.write_files(options, ports).map_err(not_started)?;
         server.format().map_err(not_started)?;
+        if let Some(proxy) = &options.proxy {
+            proxy.connect(&format!("127.0.0.1:{}", ports[2]));
+        }
         server.restart()?;
         Ok(server)
     }
@@ -190,7 +202,11 @@ impl KafkaServer {
         self.directory.join("broker.log")
     }
 
-    fn write_files(&self, options: &Options, [broker, controller]: [u16; 2]) -> io::Result<()> {
+    fn write_files(
+        &self,
+        options: &Options,
+        [broker, controller, proxied]: [u16; 3],
+    ) -> io::Result<()> {
         let mut properties = BTreeMap::from(
             [
                 ("process.roles", "broker,controller".to_owned()),
@@ -213,6 +229,16 @@ impl KafkaServer {
             ]
             .map(|(property, value)| (property.to_owned(), value)),
         );
+        if let Some(proxy) = &options.proxy {
+            let mut also = |property: &str, more: String| {
+                let value = properties.get_mut(property).expect("it is one of those above");
+                value.push_str(&more);
+            };
+            also("listeners", format!(",PROXIED://127.0.0.1:{proxied}"));
+            also("advertised.listeners", format!(",PROXIED://{}", proxy.address()));
+            properties
+                .extend(SECOND_LISTENER.map(|(key, value)| (key.to_owned(), value.to_owned())));
+        }
         properties.extend(options.properties.clone());
         let lines: String = properties.iter().map(|(k, v)| format!("{k}={v}\n")).collect();
         fs::write(self.directory.join("server.properties"), lines)?;
@@ -250,19 +276,37 @@ pub fn shared() -> Option<&'static KafkaServer> {
 /// that does not start although they are there is a failure, and so is a missing one if
 /// `FLOODGATE_REQUIRE_KAFKA=1`.
 pub fn start_or_skip(options: &Options) -> Option<KafkaServer> {
-    let required = env::var("FLOODGATE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
     match KafkaServer::start(options) {
         Ok(server) => Some(server),
-        Err(why @ Unavailable::NotStarted(_)) => panic!("{why}"),
-        Err(why) if required => panic!("FLOODGATE_REQUIRE_KAFKA=1, but {why}"),
         Err(why) => {
-            // Not `eprintln!`: the test harness would swallow it, and a skipped test looks passed.
-            let warning = format!("\n*** THE KAFKA TESTS DID NOT RUN: {why} ***\n\n");
-            io::stderr().write_all(warning.as_bytes()).expect("stderr can be written");
+            skip(why);
             None
         }
     }
 }
+
+/// Says loudly that there is no broker to test with, or panics where there has to be one.
+pub fn skip(why: Unavailable) {
+    let required = env::var("FLOODGATE_REQUIRE_KAFKA").is_ok_and(|value| value == "1");
+    match why {
+        why @ Unavailable::NotStarted(_) => panic!("{why}"),
+        why if required => panic!("FLOODGATE_REQUIRE_KAFKA=1, but {why}"),
+        why => {
+            // Not `eprintln!`: the test harness would swallow it, and a skipped test looks passed.
+            let warning = format!("\n*** THE KAFKA TESTS DID NOT RUN: {why} ***\n\n");
+            io::stderr().write_all(warning.as_bytes()).expect("stderr can be written");
+        }
+    }
+}
+
+/// What a second listener needs beside its addresses.
+const SECOND_LISTENER: [(&str, &str); 2] = [
+    ("inter.broker.listener.name", "PLAINTEXT"),
+    (
+        "listener.security.protocol.map",
+        "PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT",
+    ),
+];
 
 /// Where the class path stands in the command that starts the broker.
 const CLASSPATH_AT: usize = 2;

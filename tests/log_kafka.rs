@@ -6,7 +6,6 @@
 mod conformance;
 mod kafka_faults;
 mod kafka_harness;
-mod proxy;
 
 use kafka_harness::KafkaHarness;
 

@@ -1,18 +1,21 @@
-//! A proxy between Kafka's clients and a broker that loses one request, or one answer, on its way.
+//! A proxy between Kafka's clients and a broker: it loses requests and answers, cuts and delays
+//! connections, and remembers who committed which transaction when.
 //!
-//! Not a model of a network: everything else passes unharmed. The broker advertises the proxy's
-//! address, so that all clients come through it. Invariant: what is lost is lost together with its
-//! connection, as TCP does it, and it is lost once.
+//! Not a model of a network: what it is not told to harm passes unharmed. A broker advertises its
+//! address on a listener of its own ([`crate::Options::behind`]), so that whoever bootstraps here
+//! comes through here ever after. Invariant: what is lost is lost together with its connection, as TCP
+//! does it, and it is lost once.
 
-use std::io::{Read, Write};
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
+use std::time::{Duration, SystemTime};
 
 /// What to lose next, by the number of the request in Kafka's protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Loss {
+pub enum Loss {
     /// The request never reaches the broker.
     Request(i16),
     /// The broker answers, and the answer never reaches the client.
@@ -22,26 +25,50 @@ pub(crate) enum Loss {
     Generation,
 }
 
-pub(crate) const COMMIT_OFFSETS: i16 = 28;
+/// Number of the request TxnOffsetCommit.
+pub const COMMIT_OFFSETS: i16 = 28;
+/// Number of the request EndTxn.
+pub const END_TRANSACTION: i16 = 26;
+
+/// Commits that are remembered, all clients together; the oldest are forgotten first.
+const COMMITS_MAX: usize = 100_000;
+
+/// A transaction that the broker committed.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The `client.id` of who asked for it.
+    pub client: String,
+    /// When the broker's answer passed by.
+    pub at: SystemTime,
+}
 
 /// See the module's documentation. It works until the process ends.
-#[derive(Debug)]
-pub(crate) struct Proxy {
+#[derive(Debug, Clone)]
+pub struct Proxy {
     address: SocketAddr,
-    shared: Arc<Shared>,
+    shared: Arc<Mutex<State>>,
 }
 
 #[derive(Debug, Default)]
-struct Shared {
-    broker: OnceLock<String>,
-    next_loss: Mutex<Option<Loss>>,
+struct State {
+    broker: String,
+    next_loss: Option<Loss>,
+    /// Whether connections are refused.
+    is_down: bool,
+    /// What each message waits before it is passed on.
+    delay: Duration,
+    /// Both ends of what is connected, by number.
+    connections: BTreeMap<u64, [TcpStream; 2]>,
+    connected: u64,
+    commits: VecDeque<Commit>,
 }
 
 impl Proxy {
-    pub(crate) fn start() -> Proxy {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::default());
+    /// Listens on a free port. Without a broker it refuses.
+    pub fn start() -> io::Result<Proxy> {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Mutex::new(State::default()));
         let proxy = Proxy { address, shared: shared.clone() };
         thread::spawn(move || {
             for client in listener.incoming() {
@@ -49,76 +76,221 @@ impl Proxy {
                 drop(client.and_then(|client| pass_on(client, &shared)));
             }
         });
-        proxy
+        Ok(proxy)
     }
 
-    pub(crate) fn address(&self) -> String {
+    /// Where clients find it, as `host:port`.
+    pub fn address(&self) -> String {
         self.address.to_string()
     }
 
     /// Says where the broker is.
-    pub(crate) fn connect(&self, broker: &str) {
-        self.shared.broker.set(broker.to_owned()).unwrap();
+    pub fn connect(&self, broker: &str) {
+        broker.clone_into(&mut lock(&self.shared).broker);
     }
 
-    pub(crate) fn lose(&self, loss: Loss) {
-        *self.shared.next_loss.lock().unwrap() = Some(loss);
+    /// Has the next such message lost.
+    pub fn lose(&self, loss: Loss) {
+        lock(&self.shared).next_loss = Some(loss);
     }
 
     /// Whether what was to be lost is lost.
-    pub(crate) fn has_lost(&self) -> bool {
-        self.shared.next_loss.lock().unwrap().is_none()
+    pub fn has_lost(&self) -> bool {
+        lock(&self.shared).next_loss.is_none()
+    }
+
+    /// Cuts all connections, and refuses new ones until [`Self::restore`].
+    pub fn cut(&self) {
+        let mut state = lock(&self.shared);
+        state.is_down = true;
+        for (_, ends) in std::mem::take(&mut state.connections) {
+            close(&ends[0], &ends[1]);
+        }
+    }
+
+    /// Has every message, in both directions, wait this long.
+    pub fn delay(&self, delay: Duration) {
+        lock(&self.shared).delay = delay;
+    }
+
+    /// Harms nothing any more.
+    pub fn restore(&self) {
+        let mut state = lock(&self.shared);
+        (state.is_down, state.delay, state.next_loss) = (false, Duration::ZERO, None);
+    }
+
+    /// The transactions of this client that the broker committed, oldest first.
+    pub fn commits_of(&self, client: &str) -> Vec<Commit> {
+        let state = lock(&self.shared);
+        state.commits.iter().filter(|commit| commit.client == client).cloned().collect()
     }
 }
 
-fn pass_on(client: TcpStream, shared: &Arc<Shared>) -> std::io::Result<()> {
-    let broker = TcpStream::connect(shared.broker.get().map_or("", String::as_str))?;
+/// Nothing can panic while the state is changed.
+fn lock(shared: &Mutex<State>) -> MutexGuard<'_, State> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn close(client: &TcpStream, broker: &TcpStream) {
+    drop(client.shutdown(Shutdown::Both).and(broker.shutdown(Shutdown::Both)));
+}
+
+/// A connection as its two threads see it.
+struct Passage {
+    number: u64,
+    client: TcpStream,
+    broker: TcpStream,
+    shared: Arc<Mutex<State>>,
+    /// Requests whose answers are of interest, by their correlation id.
+    awaited: Mutex<BTreeMap<[u8; 4], Awaited>>,
+}
+
+#[derive(Debug)]
+enum Awaited {
+    /// The answer is to be lost.
+    Lost,
+    /// The answer says whether this client's transaction is committed.
+    Commit { client: String },
+}
+
+fn pass_on(client: TcpStream, shared: &Arc<Mutex<State>>) -> io::Result<()> {
+    let address = {
+        let state = lock(shared);
+        if state.is_down {
+            return Ok(());
+        }
+        state.broker.clone()
+    };
+    let broker = TcpStream::connect(address)?;
     client.set_nodelay(true)?;
     broker.set_nodelay(true)?;
-    let swallow = Arc::new(AtomicBool::new(false));
-    let (from, to) = (client.try_clone()?, broker.try_clone()?);
-    let (shared, swallow_too) = (shared.clone(), swallow.clone());
-    thread::spawn(move || {
-        drop(requests(&from, &to, &shared, &swallow));
-        drop(from.shutdown(Shutdown::Both).and(to.shutdown(Shutdown::Both)));
-    });
-    thread::spawn(move || {
-        drop(answers(&broker, &client, &swallow_too));
-        drop(client.shutdown(Shutdown::Both).and(broker.shutdown(Shutdown::Both)));
-    });
+    let ends = [client.try_clone()?, broker.try_clone()?];
+    let number = {
+        let mut state = lock(shared);
+        // It may have been cut while it was being made.
+        if state.is_down {
+            return Ok(());
+        }
+        state.connected += 1;
+        let number = state.connected;
+        state.connections.insert(number, ends);
+        number
+    };
+    let awaited = Mutex::default();
+    let passage = Arc::new(Passage { number, client, broker, shared: shared.clone(), awaited });
+    let back = passage.clone();
+    thread::spawn(move || passage.run(Passage::requests));
+    thread::spawn(move || back.run(Passage::answers));
     Ok(())
 }
 
-/// Passes requests on, one after the other; ends when one is lost.
-fn requests(
-    mut client: &TcpStream,
-    mut broker: &TcpStream,
-    shared: &Shared,
-    swallow: &AtomicBool,
-) -> std::io::Result<()> {
-    loop {
-        let mut length = [0; 4];
-        client.read_exact(&mut length)?;
-        let mut request = vec![0; u32::from_be_bytes(length) as usize];
-        client.read_exact(&mut request)?;
-        let api_key = i16::from_be_bytes([request[0], request[1]]);
-        let mut next_loss = shared.next_loss.lock().unwrap();
-        if *next_loss == Some(Loss::Request(api_key)) {
-            *next_loss = None;
-            return Ok(());
-        }
-        if *next_loss == Some(Loss::Generation) && api_key == COMMIT_OFFSETS {
-            *next_loss = None;
-            age(&mut request);
-        }
-        if *next_loss == Some(Loss::Answer(api_key)) {
-            *next_loss = None;
-            // The other thread reads it only after the broker has got the request.
-            swallow.store(true, Ordering::SeqCst);
-        }
-        drop(next_loss);
-        broker.write_all(&[&length[..], &request].concat())?;
+impl Passage {
+    /// One direction, until either end closes or something is lost; then both directions end.
+    fn run(&self, direction: impl FnOnce(&Passage) -> io::Result<()>) {
+        drop(direction(self));
+        close(&self.client, &self.broker);
+        lock(&self.shared).connections.remove(&self.number);
     }
+
+    /// Passes requests on, one after the other; ends when one is lost.
+    fn requests(&self) -> io::Result<()> {
+        loop {
+            let mut request = read_message(&self.client)?;
+            let header = Header::of(&request)?;
+            let (delay, is_lost) = {
+                let mut state = lock(&self.shared);
+                let is_lost = self.harm(&mut state, &header, &mut request);
+                (state.delay, is_lost)
+            };
+            if is_lost {
+                return Ok(());
+            }
+            wait(delay);
+            write_message(&self.broker, &request)?;
+        }
+    }
+
+    /// Does to a request what is to be done to it; true if it is lost.
+    fn harm(&self, state: &mut State, header: &Header, request: &mut [u8]) -> bool {
+        let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+        if header.api_key == END_TRANSACTION && is_commit(request) {
+            let client = header.client.clone();
+            awaited.insert(header.correlation, Awaited::Commit { client });
+        }
+        let strikes = match state.next_loss {
+            Some(Loss::Request(key) | Loss::Answer(key)) => key == header.api_key,
+            Some(Loss::Generation) => header.api_key == COMMIT_OFFSETS,
+            None => false,
+        };
+        if !strikes {
+            return false;
+        }
+        match state.next_loss.take() {
+            Some(Loss::Request(_)) => return true,
+            Some(Loss::Answer(_)) => drop(awaited.insert(header.correlation, Awaited::Lost)),
+            Some(Loss::Generation) => age(request),
+            None => {}
+        }
+        false
+    }
+
+    /// Passes answers on; ends when one is to be lost.
+    fn answers(&self) -> io::Result<()> {
+        loop {
+            let answer = read_message(&self.broker)?;
+            let correlation = bytes(&answer, 0)?;
+            let awaited = {
+                let mut awaited = self.awaited.lock().unwrap_or_else(PoisonError::into_inner);
+                awaited.remove(&correlation)
+            };
+            match awaited {
+                Some(Awaited::Lost) => return Ok(()),
+                Some(Awaited::Commit { client }) => self.remember(client, &answer)?,
+                None => {}
+            }
+            let delay = lock(&self.shared).delay;
+            wait(delay);
+            write_message(&self.client, &answer)?;
+        }
+    }
+
+    /// Remembers a commit. Of an EndTxn answer (up to version 2: behind the correlation id comes the
+    /// throttle time) the error code says whether it is one.
+    fn remember(&self, client: String, answer: &[u8]) -> io::Result<()> {
+        if bytes(answer, 8)? == [0, 0] {
+            let mut state = lock(&self.shared);
+            if state.commits.len() == COMMITS_MAX {
+                state.commits.pop_front();
+            }
+            state.commits.push_back(Commit { client, at: SystemTime::now() });
+        }
+        Ok(())
+    }
+}
+
+/// The header of a request.
+struct Header {
+    api_key: i16,
+    correlation: [u8; 4],
+    client: String,
+}
+
+impl Header {
+    fn of(request: &[u8]) -> io::Result<Header> {
+        let client_bytes = usize::from(u16::from_be_bytes(bytes(request, 8)?));
+        // A length of −1 stands for no client id.
+        let client = request.get(10..10 + client_bytes).unwrap_or_default();
+        Ok(Header {
+            api_key: i16::from_be_bytes(bytes(request, 0)?),
+            correlation: bytes(request, 4)?,
+            client: String::from_utf8_lossy(client).into_owned(),
+        })
+    }
+}
+
+/// Whether an EndTxn request asks for a commit: its last byte, up to version 2.
+fn is_commit(request: &[u8]) -> bool {
+    request.last() == Some(&1)
 }
 
 /// Sets the generation of a TxnOffsetCommit request (version 3: behind the header's client id come
@@ -136,18 +308,27 @@ fn age(request: &mut [u8]) {
     request[at..at + 4].copy_from_slice(&(generation - 1).to_be_bytes());
 }
 
-/// Passes answers on; ends when one is to be swallowed.
-fn answers(
-    mut broker: &TcpStream,
-    mut client: &TcpStream,
-    swallow: &AtomicBool,
-) -> std::io::Result<()> {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let bytes = broker.read(&mut buffer)?;
-        if bytes == 0 || swallow.load(Ordering::SeqCst) {
-            return Ok(());
-        }
-        client.write_all(&buffer[..bytes])?;
+fn wait(delay: Duration) {
+    if !delay.is_zero() {
+        thread::sleep(delay);
     }
+}
+
+/// A request or an answer, without its length.
+fn read_message(mut from: &TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = [0; 4];
+    from.read_exact(&mut length)?;
+    let mut message = vec![0; u32::from_be_bytes(length) as usize];
+    from.read_exact(&mut message)?;
+    Ok(message)
+}
+
+fn write_message(mut to: &TcpStream, message: &[u8]) -> io::Result<()> {
+    let length = u32::try_from(message.len()).map_err(io::Error::other)?;
+    to.write_all(&[&length.to_be_bytes()[..], message].concat())
+}
+
+fn bytes<const N: usize>(message: &[u8], at: usize) -> io::Result<[u8; N]> {
+    let found = message.get(at..at + N).and_then(|found| found.try_into().ok());
+    found.ok_or_else(|| io::Error::other("the message is too short"))
 }

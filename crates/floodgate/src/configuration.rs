@@ -17,6 +17,9 @@ use serde::{Deserialize, Serialize};
 /// Every key with its default and its documentation.
 pub(crate) const DEFAULTS: &str = include_str!("../../../config/floodgate.toml");
 
+/// Longest name of a process.
+const INSTANCE_BYTES_MAX: usize = 200;
+
 /// The whole configuration.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -200,6 +203,34 @@ impl Configuration {
         Ok(configuration)
     }
 
+    /// Times that hang together.
+    fn check_times(&self) -> Result<(), Wrong> {
+        let Configuration { kafka, settle, .. } = self;
+        if kafka.session_timeout_ms < 6_000 {
+            return Err(Wrong(format!(
+                "kafka.session_timeout_ms is {}; brokers refuse less than 6000",
+                kafka.session_timeout_ms
+            )));
+        }
+        if settle.commit_interval_ms >= kafka.transaction_timeout_ms {
+            return Err(Wrong(format!(
+                "settle.commit_interval_ms is {}; it must be well below \
+                 kafka.transaction_timeout_ms ({})",
+                settle.commit_interval_ms, kafka.transaction_timeout_ms
+            )));
+        }
+        // A commit waits as long for its offsets, and once more for its end.
+        let turn_ms = kafka.transaction_timeout_ms.saturating_mul(2);
+        if settle.stall_ms <= turn_ms {
+            return Err(Wrong(format!(
+                "settle.stall_ms is {}; write more than {turn_ms}, twice \
+                 kafka.transaction_timeout_ms, which a commit may take",
+                settle.stall_ms
+            )));
+        }
+        Ok(())
+    }
+
     fn check(&self) -> Result<(), Wrong> {
         let Configuration { kafka, settle, board, .. } = self;
         let positive = [
@@ -217,17 +248,12 @@ impl Configuration {
         if let Some((key, _)) = positive.into_iter().find(|(_, value)| *value == 0) {
             return Err(Wrong(format!("{key} is 0; write a number of at least 1")));
         }
-        if kafka.session_timeout_ms < 6_000 {
+        self.check_times()?;
+        if !is_name(&kafka.instance) {
             return Err(Wrong(format!(
-                "kafka.session_timeout_ms is {}; brokers refuse less than 6000",
-                kafka.session_timeout_ms
-            )));
-        }
-        if settle.commit_interval_ms >= kafka.transaction_timeout_ms {
-            return Err(Wrong(format!(
-                "settle.commit_interval_ms is {}; it must be well below \
-                 kafka.transaction_timeout_ms ({})",
-                settle.commit_interval_ms, kafka.transaction_timeout_ms
+                "kafka.instance is {:?}; write at most {INSTANCE_BYTES_MAX} letters, digits, dots, \
+                 underscores and hyphens",
+                kafka.instance
             )));
         }
         if !self.rules(1).are_valid() {
@@ -291,6 +317,13 @@ impl Configuration {
     }
 }
 
+/// Whether a process may be called so, or has no name: its workers' names, with a number behind, are
+/// Kafka's `group.instance.id`, of at most 249 such characters.
+fn is_name(instance: &str) -> bool {
+    let is_fit = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
+    instance.len() <= INSTANCE_BYTES_MAX && instance.bytes().all(is_fit)
+}
+
 /// Without this look a misspelt address would be waited for, as one that is away for a while is.
 fn is_host_and_port(address: &str) -> bool {
     let parts = address.rsplit_once(':');
@@ -344,9 +377,11 @@ mod tests {
             ("[rules]\npartitioner = 'crc32'", "murmur2"),
             ("[settle]\ncommit_interval_ms = 20000", "transaction_timeout_ms"),
             ("[kafka]\nsession_timeout_ms = 100", "6000"),
+            ("[kafka]\ntransaction_timeout_ms = 15000", "more than 30000"),
             ("[log]\nformat = 'xml'", "json"),
             ("[kafka]\nbrokers = 'a:1, b'", "\"b\""),
             ("[settle]\nlisten = ':9464'", "host:port"),
+            ("[kafka]\ninstance = 'pod/0'", "hyphens"),
             ("[board]\nlisten = ''", "host:port"),
             ("[board]\ndays = 0", "at least 1"),
             ("not toml", "expected"),

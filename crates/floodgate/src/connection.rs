@@ -103,8 +103,12 @@ impl Connect for OnKafka {
 
     fn connect(&self, worker: usize) -> Result<(KafkaLog, KafkaOffsets), LogError> {
         let id = format!("{}-{}-{worker}", self.configuration.group(), self.instance);
-        let settings = settings(&self.configuration, &id)
+        let mut settings = settings(&self.configuration, &id)
             .map_err(|wrong| LogError::Fatal(wrong.to_string()))?;
+        // A random name does not come back.
+        if !self.configuration.kafka.instance.is_empty() {
+            settings.member_name = Some(format!("{}-{worker}", self.instance));
+        }
         Ok((KafkaLog::new(settings.clone())?, KafkaOffsets::new(&settings)?))
     }
 }

@@ -39,13 +39,16 @@ pub(crate) struct Plan {
 
 pub(crate) struct Fleet {
     workers: Vec<Member>,
+    /// When it was last looked whether loops turn.
+    looked_at: Instant,
 }
 
 struct Member {
     shared: Arc<Shared>,
     thread: JoinHandle<anyhow::Result<()>>,
     turns: u64,
-    turned_at: Instant,
+    /// How long its loop has not turned.
+    stood: Duration,
 }
 
 impl Fleet {
@@ -61,10 +64,10 @@ impl Fleet {
             .map(|number| {
                 let shared = Arc::new(Shared::new(number, Arc::clone(&plan.views)));
                 let thread = start_worker(plan, number, &connect, &slot, &shared)?;
-                Ok(Member { shared, thread, turns: 0, turned_at: Instant::now() })
+                Ok(Member { shared, thread, turns: 0, stood: Duration::ZERO })
             })
             .collect();
-        Ok(Fleet { workers: started? })
+        Ok(Fleet { workers: started?, looked_at: Instant::now() })
     }
 
     /// What each worker shares.
@@ -123,13 +126,20 @@ impl Fleet {
         }
     }
 
-    /// The number of a worker whose loop has not turned for `stall`, if there is one.
+    /// The number of a worker whose loop has not turned for `stall`, if there is one. To be asked every
+    /// [`LOOK`]: of a longer pause only a second counts, since the whole process stood still.
     pub(crate) fn stalled(&mut self, stall: Duration) -> Option<usize> {
+        const PAUSE_MAX: Duration = Duration::from_secs(1);
+        let passed = self.looked_at.elapsed().min(PAUSE_MAX);
+        self.looked_at = Instant::now();
         for (number, member) in self.workers.iter_mut().enumerate() {
             let turns = member.shared.turns();
             if turns != member.turns || member.thread.is_finished() {
-                (member.turns, member.turned_at) = (turns, Instant::now());
-            } else if member.turned_at.elapsed() >= stall {
+                (member.turns, member.stood) = (turns, Duration::ZERO);
+                continue;
+            }
+            member.stood += passed;
+            if member.stood >= stall {
                 return Some(number);
             }
         }

@@ -14,7 +14,7 @@ use pipeline::log::{Event, LogError, Partition};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
@@ -33,9 +33,19 @@ const KNOWN_WAIT: Duration = Duration::from_millis(500);
 /// How often a member that owes an answer looks whether the group still knows it.
 const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
 
+/// Longest that a departing member waits until the client has told the group ...
+const DEPART_MAX: Duration = Duration::from_secs(2);
+/// ... and how often it looks.
+const DEPART_LOOK: Duration = Duration::from_millis(10);
+
+/// Being fenced this often within [`FENCED_WITHIN`] means that somebody else uses our name.
+const FENCED_MAX: usize = 3;
+const FENCED_WITHIN: Duration = Duration::from_secs(60);
+
 /// See the module's documentation.
 pub(crate) struct Member {
-    topic: String,
+    settings: Settings,
+    wake: Arc<Wake>,
     ownership: Ownership,
     absence: Absence,
     /// Under which the worker was last told what it owns.
@@ -44,6 +54,8 @@ pub(crate) struct Member {
     untold: VecDeque<Change>,
     checked_at: Instant,
     unsubscribed: bool,
+    /// When members of the same name took this one's place, lately.
+    fenced_at: VecDeque<Instant>,
     consumer: BaseConsumer<Rebalances>,
 }
 
@@ -74,27 +86,23 @@ impl Change {
 impl Member {
     /// A member that has not joined yet. `wake` is signalled when the group has something to say.
     pub(crate) fn new(settings: &Settings, wake: &Arc<Wake>) -> Result<Member, LogError> {
-        let mut consumer: BaseConsumer<Rebalances> = settings
-            .member()
-            .create_with_context(Rebalances::new())
-            .map_err(|error| log_error("making the group's client", &error))?;
-        let wake = wake.clone();
-        consumer.set_nonempty_callback(move || wake.signal());
         Ok(Member {
-            topic: settings.topics.orders.clone(),
+            settings: settings.clone(),
+            wake: wake.clone(),
             ownership: Ownership::default(),
             absence: Absence::new(Duration::from_millis(settings.missing_topic_ms.into())),
             identity: None,
             untold: VecDeque::new(),
             checked_at: Instant::now(),
             unsubscribed: false,
-            consumer,
+            fenced_at: VecDeque::new(),
+            consumer: client(settings, wake)?,
         })
     }
 
     pub(crate) fn join(&mut self) -> Result<(), LogError> {
         self.consumer
-            .subscribe(&[&self.topic])
+            .subscribe(&[&self.settings.topics.orders])
             .map_err(|error| log_error("joining the group", &error))
     }
 
@@ -105,7 +113,7 @@ impl Member {
             let callbacks = self.consumer.context().logging.callbacks();
             if let Some(Err(error)) = self.consumer.poll(Duration::ZERO) {
                 if is_missing(&error) {
-                    self.absence.miss(&self.topic, 0);
+                    self.absence.miss(&self.settings.topics.orders, 0);
                 }
                 result = Err(log_error("serving the group", &error));
             }
@@ -114,10 +122,47 @@ impl Member {
             }
         }
         self.take_in();
+        if let Some((code, why)) = self.consumer.client().fatal_error() {
+            return self.on_fatal(code, &why);
+        }
         self.notice_expulsion();
         self.answer()?;
         self.look_for_missing_topics()?;
         result
+    }
+
+    /// The client goes on after most errors, but not after these.
+    fn on_fatal(&mut self, code: RDKafkaErrorCode, why: &str) -> Result<(), LogError> {
+        if code != RDKafkaErrorCode::FencedInstanceId {
+            return Err(LogError::Fatal(format!("serving the group: {why}")));
+        }
+        let now = Instant::now();
+        self.fenced_at.push_back(now);
+        self.fenced_at.retain(|at| now.duration_since(*at) < FENCED_WITHIN);
+        if self.fenced_at.len() < FENCED_MAX {
+            return self.start_over();
+        }
+        Err(LogError::Fatal(
+            "another process uses the name of this one in the group. Give each process its own \
+             --instance"
+                .to_owned(),
+        ))
+    }
+
+    /// Another member has taken this one's place under its name. That need not be another process: a
+    /// request to join that was taken for lost can reach the group behind the one that was sent in its
+    /// stead. So this one joins anew; a namesake that lives does the same, until one of them has been
+    /// fenced too often.
+    fn start_over(&mut self) -> Result<(), LogError> {
+        tracing::warn!("fenced by a member of the same name, joining the group anew");
+        let lost = self.ownership.start_over();
+        self.tell(Kind::Lost, lost);
+        self.identity = None;
+        let consumer = client(&self.settings, &self.wake)?;
+        let fenced = std::mem::replace(&mut self.consumer, consumer);
+        fenced.context().closing.store(true, Ordering::Relaxed);
+        drop(fenced);
+        if self.ownership.can_leave() { Ok(()) } else { self.join() }
     }
 
     /// A call failed, perhaps because the brokers do not know this partition of this topic.
@@ -231,7 +276,7 @@ impl Member {
     /// Answers the group if all that it asked for is released.
     fn answer(&mut self) -> Result<(), LogError> {
         if let Some(partitions) = self.ownership.take_answer() {
-            let list = list(&self.topic, &partitions);
+            let list = list(&self.settings.topics.orders, &partitions);
             self.consumer
                 .incremental_unassign(&list)
                 .map_err(|error| log_error("giving partitions back", &error))?;
@@ -241,6 +286,22 @@ impl Member {
             self.consumer.unsubscribe();
         }
         Ok(())
+    }
+
+    /// Waits until the client has told the group that it leaves: the consumer's own drop does not tell
+    /// it of a member with a name of its own, whose partitions would wait until its session times out.
+    fn depart(&mut self) {
+        let consumer = &self.consumer;
+        if !self.unsubscribed {
+            consumer.unsubscribe();
+        }
+        let deadline = Instant::now() + DEPART_MAX;
+        let is_member = || self.metadata().is_some_and(|metadata| metadata.identity().is_member());
+        while is_member() && consumer.client().fatal_error().is_none() && Instant::now() < deadline
+        {
+            // Serves the client's last callbacks; what it has to say matters to nobody any more.
+            drop(consumer.poll(DEPART_LOOK));
+        }
     }
 
     fn tell(&mut self, kind: Kind, partitions: Vec<Partition>) {
@@ -257,7 +318,7 @@ impl Member {
 }
 
 impl Drop for Member {
-    /// Gives everything back and leaves the group, which the consumer's own drop waits for.
+    /// Gives everything back and leaves the group; the consumer's own drop waits until it knows.
     fn drop(&mut self) {
         self.consumer.context().closing.store(true, Ordering::Relaxed);
         self.take_in();
@@ -268,6 +329,7 @@ impl Drop for Member {
         if let Err(error) = self.answer() {
             tracing::warn!(%error, "could not answer the group before leaving it");
         }
+        self.depart();
     }
 }
 
@@ -279,6 +341,17 @@ impl std::fmt::Debug for Member {
             .field("untold", &self.untold)
             .finish_non_exhaustive()
     }
+}
+
+/// The group's client, which has not joined yet. `wake` is signalled when it has something to say.
+fn client(settings: &Settings, wake: &Arc<Wake>) -> Result<BaseConsumer<Rebalances>, LogError> {
+    let mut consumer: BaseConsumer<Rebalances> = settings
+        .member()
+        .create_with_context(Rebalances::new())
+        .map_err(|error| log_error("making the group's client", &error))?;
+    let wake = wake.clone();
+    consumer.set_nonempty_callback(move || wake.signal());
+    Ok(consumer)
 }
 
 /// What the group said, recorded by the callback. It runs inside the member's poll, and once more

@@ -82,6 +82,14 @@ impl Ownership {
         lost
     }
 
+    /// The membership is gone, and with it whatever the group waits for; those which the worker is to
+    /// be told of. Only its wish to leave stays.
+    pub(crate) fn start_over(&mut self) -> Vec<Partition> {
+        let lost = self.lose_all();
+        *self = Ownership { leaving: self.leaving, ..Ownership::default() };
+        lost
+    }
+
     /// The worker gives partitions up.
     pub(crate) fn release(&mut self, partitions: &[Partition]) {
         let asked_back = self.asked_back.as_deref().unwrap_or_default();
@@ -176,6 +184,18 @@ mod ownership_tests {
         assert_eq!(ownership.take_answer(), None);
         assert!(ownership.revoke(&[0]).is_empty());
         assert_eq!(ownership.take_answer(), Some(vec![0]));
+    }
+
+    #[test]
+    fn who_starts_over_has_nothing_and_owes_nothing_and_leaves_as_it_wanted_to() {
+        let mut ownership = owning(&[0, 1]);
+        ownership.revoke(&[1]);
+        assert_eq!(ownership.start_over(), [0, 1]);
+        assert!(!ownership.owes_answer() && !ownership.works_on(0) && !ownership.can_leave());
+        ownership.assign(&[0]);
+        assert_eq!(ownership.leave(), [0]);
+        assert_eq!(ownership.start_over(), [0]);
+        assert!(ownership.can_leave());
     }
 
     #[test]

@@ -73,6 +73,11 @@ pub struct Settings {
     pub group: String,
     /// Id of the worker's producer; no two workers that live at the same time may share one.
     pub transactional_id: String,
+    /// Name of the worker in its group, if it comes back under the same one after a crash: the group
+    /// then gives it back at once what it had, and need not wait until its predecessor's session has
+    /// timed out. No two workers of a group that live at the same time may share one; it consists of
+    /// letters, digits, `.`, `_` and `-`.
+    pub member_name: Option<String>,
     /// Who this is in the broker's logs and quotas (`client.id`).
     pub client_id: String,
     /// After how long without a heartbeat the group gives a worker up, in milliseconds. Brokers
@@ -103,6 +108,7 @@ impl fmt::Debug for Settings {
             .field("topics", &self.topics)
             .field("group", &self.group)
             .field("transactional_id", &self.transactional_id)
+            .field("member_name", &self.member_name)
             .field("client_id", &self.client_id)
             .field("session_timeout_ms", &self.session_timeout_ms)
             .field("transaction_timeout_ms", &self.transaction_timeout_ms)
@@ -173,6 +179,7 @@ impl Settings {
             topics: TopicNames::default(),
             group: group.to_owned(),
             transactional_id: transactional_id.to_owned(),
+            member_name: None,
             client_id: transactional_id.to_owned(),
             session_timeout_ms: 10_000,
             transaction_timeout_ms: 10_000,
@@ -220,6 +227,9 @@ impl Settings {
                 ("isolation.level", "read_committed"),
             ],
         );
+        if let Some(name) = &self.member_name {
+            config.set("group.instance.id", name);
+        }
         config
     }
 

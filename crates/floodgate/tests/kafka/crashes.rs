@@ -41,7 +41,7 @@ fn killed_again_and_again_under_load_nothing_is_lost_or_doubled() {
     let mut answers = stage.follow("orders.status");
     for (name, part) in names.into_iter().zip(&parts) {
         publish_during(&mut publisher, part, || {
-            let settle = stage.settle(name);
+            let mut settle = stage.settle(name);
             // Fewer than half of the records of a part are answered there.
             answers.await_seen(answers.seen() + moments.random_range(1..part.len() / 8));
             settle.kill();

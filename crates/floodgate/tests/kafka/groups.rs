@@ -61,6 +61,63 @@ fn partitions_change_hands_under_load_without_replay() {
     stage.audit(publisher.ends());
 }
 
+/// The longest that the client takes, and longer than anything is waited for: whoever has to wait until
+/// a session times out waits in vain.
+const ENDLESS_SESSION: &str = "[kafka]\nsession_timeout_ms = 300000\n[log]\nformat = 'json'\n";
+
+#[test]
+fn a_killed_process_that_comes_back_under_its_name_waits_for_no_session() {
+    let Some(stage) = Stage::new(4, Stamps::Create) else { return };
+    stage.configure_as(ENDLESS_SESSION);
+    let mut shops = Shop::everywhere(4);
+    let mut publisher = stage.publisher();
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.open(100_000)).collect::<Vec<_>>());
+    // The first to come leads the group: both the one that leads and one that follows are killed.
+    let mut settles = ["leader", "follower"].map(|name| {
+        let mut settle = stage.settle(name);
+        settle.await_some("partitions", |settle| (!settle.partitions().is_empty()).then_some(()));
+        (name, settle)
+    });
+    for killed in [1, 0, 1] {
+        settles.iter_mut().for_each(|(_, settle)| settle.await_live(2));
+        let had = numbers(&settles[killed].1.partitions());
+        let (name, settle) = &mut settles[killed];
+        settle.kill();
+        publisher.publish(&shops.iter_mut().flat_map(|shop| shop.sell(3)).collect::<Vec<_>>());
+        *settle = stage.settle(name);
+        settle.await_live(2);
+        assert_eq!(numbers(&settle.partitions()), had, "{name} gets back what it had");
+        stage.await_settled(publisher.ends());
+    }
+    // A stop in order is waited for no longer, either.
+    let [(_, leader), (_, mut follower)] = settles;
+    leader.stop();
+    follower.await_live(4);
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.sell(1)).collect::<Vec<_>>());
+    stage.await_settled(publisher.ends());
+    follower.stop();
+    stage.audit(publisher.ends());
+}
+
+/// A request to join that was delayed can do this to a process that nobody else's name collides with.
+#[test]
+fn a_process_whose_place_a_ghost_of_its_name_has_taken_joins_anew() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    stage.configure_as(ENDLESS_SESSION);
+    let mut shops = Shop::everywhere(2);
+    let mut publisher = stage.publisher();
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.open(100_000)).collect::<Vec<_>>());
+    let mut settle = stage.settle("pod");
+    settle.await_live(2);
+    drop(stage.joined_as("pod-0"));
+    settle.await_logged("joining the group anew");
+    publisher.publish(&shops.iter_mut().flat_map(|shop| shop.sell(1)).collect::<Vec<_>>());
+    stage.await_settled(publisher.ends());
+    settle.await_live(2);
+    settle.stop();
+    stage.audit(publisher.ends());
+}
+
 #[test]
 fn a_name_that_two_processes_share_is_told_to_one_and_harms_nothing() {
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };

@@ -15,7 +15,7 @@ mod crashes;
 mod groups;
 mod history;
 mod orders;
-mod process;
 mod served;
-mod stage;
 mod wrong;
+
+use e2e::{process, stage};

@@ -4,6 +4,7 @@
 //! judge is `floodgate audit`. Invariant: no two stages share a topic, a group or a directory.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
@@ -21,7 +22,7 @@ use serde_json::Value;
 use crate::process::{Process, await_some, floodgate, run};
 
 /// Longest that the broker may take for an answer.
-pub(crate) const WAIT: Duration = Duration::from_secs(30);
+pub const WAIT: Duration = Duration::from_secs(30);
 /// Snapshots of `settle` only at a clean stop, a short session so that a killed member is soon
 /// given up, and a log that can be read by a test.
 const CONFIGURATION: &str = "\
@@ -33,42 +34,60 @@ format = 'json'
 
 /// Whose clock stamps the orders.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Stamps {
+pub enum Stamps {
+    /// The publisher's.
     Create,
+    /// The broker's.
     Append,
 }
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(crate) struct Stage {
-    pub(crate) brokers: String,
-    pub(crate) prefix: String,
-    pub(crate) partitions: u32,
+pub struct Stage {
+    /// Where the broker is.
+    pub brokers: String,
+    /// What every topic and the group begin with.
+    pub prefix: String,
+    /// Of every topic.
+    pub partitions: u32,
+    /// Where `settle` is told that the broker is.
+    settled_through: String,
     directory: tempfile::TempDir,
 }
 
 /// A record to be published.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Record {
-    pub(crate) partition: u32,
-    pub(crate) timestamp: i64,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
+pub struct Record {
+    /// Where it goes.
+    pub partition: u32,
+    /// Milliseconds since 1970; −1 for none.
+    pub timestamp: i64,
+    /// Its key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// Its value, if it has one.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Vec<u8>)>,
 }
 
 /// A record as it stands in a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Seen {
-    pub(crate) offset: i64,
-    pub(crate) timestamp: i64,
-    pub(crate) key: Option<Vec<u8>>,
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) headers: Vec<(String, Option<Vec<u8>>)>,
+pub struct Seen {
+    /// Where it stands.
+    pub offset: i64,
+    /// Milliseconds since 1970; −1 for none.
+    pub timestamp: i64,
+    /// Its key, if it has one.
+    pub key: Option<Vec<u8>>,
+    /// Its value, if it has one.
+    pub value: Option<Vec<u8>>,
+    /// Its headers.
+    pub headers: Vec<(String, Option<Vec<u8>>)>,
 }
 
 impl Seen {
-    pub(crate) fn json(&self) -> Value {
+    /// Its value.
+    pub fn json(&self) -> Value {
         let value = self.value.as_deref().expect("an answer has a value");
         serde_json::from_slice(value).expect("an answer is JSON")
     }
@@ -76,17 +95,18 @@ impl Seen {
 
 impl Stage {
     /// On the broker that all tests share; `None` where there is no Kafka.
-    pub(crate) fn new(partitions: u32, stamps: Stamps) -> Option<Stage> {
-        Some(Stage::on(e2e::shared()?.bootstrap(), partitions, stamps))
+    pub fn new(partitions: u32, stamps: Stamps) -> Option<Stage> {
+        Some(Stage::on(crate::shared()?.bootstrap(), partitions, stamps))
     }
 
     /// On a broker of the test's own.
-    pub(crate) fn on(brokers: &str, partitions: u32, stamps: Stamps) -> Stage {
+    pub fn on(brokers: &str, partitions: u32, stamps: Stamps) -> Stage {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         // Relaxed: only uniqueness matters.
         let prefix = format!("stage{}.", NEXT.fetch_add(1, Ordering::Relaxed));
         let directory = tempfile::tempdir().expect("there is a temporary directory");
-        let stage = Stage { brokers: brokers.to_owned(), prefix, partitions, directory };
+        let (brokers, settled_through) = (brokers.to_owned(), brokers.to_owned());
+        let stage = Stage { brokers, prefix, partitions, settled_through, directory };
         stage.configure("");
         let timestamps = match stamps {
             Stamps::Create => "create",
@@ -102,9 +122,21 @@ impl Stage {
         stage
     }
 
+    /// Has every `settle` reach the broker by another way than the tools, publishers and readers.
+    #[must_use]
+    pub fn settled_through(mut self, brokers: &str) -> Stage {
+        brokers.clone_into(&mut self.settled_through);
+        self
+    }
+
     /// Adds to the configuration, in place of what was added before.
-    pub(crate) fn configure(&self, more: &str) {
-        std::fs::write(self.configuration(), format!("{CONFIGURATION}{more}"))
+    pub fn configure(&self, more: &str) {
+        self.configure_as(&format!("{CONFIGURATION}{more}"));
+    }
+
+    /// Replaces the whole configuration.
+    pub fn configure_as(&self, whole: &str) {
+        std::fs::write(self.configuration(), whole)
             .expect("the temporary directory can be written");
     }
 
@@ -112,12 +144,13 @@ impl Stage {
         self.directory.path().join("floodgate.toml")
     }
 
-    pub(crate) fn snapshots(&self) -> PathBuf {
+    /// The directory of the snapshots.
+    pub fn snapshots(&self) -> PathBuf {
         self.directory.path().join("snapshots")
     }
 
     /// The files of the snapshots of a partition, oldest first.
-    pub(crate) fn snapshot_files(&self, partition: u32) -> Vec<PathBuf> {
+    pub fn snapshot_files(&self, partition: u32) -> Vec<PathBuf> {
         let mut files = Vec::new();
         collect_files(&self.snapshots(), &mut files);
         let of_partition = |file: &PathBuf| {
@@ -130,40 +163,50 @@ impl Stage {
     }
 
     /// A command with where this pipeline is.
-    pub(crate) fn arguments(&self, command: &[&str], more: &[&str]) -> Vec<String> {
+    pub fn arguments(&self, command: &[&str], more: &[&str]) -> Vec<String> {
+        self.arguments_through(&self.brokers, command, more)
+    }
+
+    fn arguments_through(&self, brokers: &str, command: &[&str], more: &[&str]) -> Vec<String> {
         let configuration = self.configuration().display().to_string();
-        let connection = ["--config", &configuration, "--brokers", &self.brokers];
+        let connection = ["--config", &configuration, "--brokers", brokers];
         let prefix = ["--topic-prefix", &self.prefix];
         let parts = [command, &connection, &prefix, more];
         parts.concat().into_iter().map(str::to_owned).collect()
     }
 
     /// The same for a command that knows snapshots.
-    pub(crate) fn arguments_with_snapshots(&self, command: &[&str], more: &[&str]) -> Vec<String> {
+    pub fn arguments_with_snapshots(&self, command: &[&str], more: &[&str]) -> Vec<String> {
         let snapshots = self.snapshots().display().to_string();
         self.arguments(command, &[&["--snapshots", &snapshots], more].concat())
     }
 
     /// Starts a `settle` with one worker under this name.
-    pub(crate) fn settle(&self, instance: &str) -> Process {
+    pub fn settle(&self, instance: &str) -> Process {
         self.settle_with(&["--instance", instance])
     }
 
     /// The same with other flags; a port of its own and one worker unless they say otherwise.
-    pub(crate) fn settle_with(&self, more: &[&str]) -> Process {
-        let mut flags = more.to_vec();
+    pub fn settle_with(&self, more: &[&str]) -> Process {
+        let mut command = floodgate();
+        command.args(self.settle_arguments(more));
+        Process::spawn(command)
+    }
+
+    /// What [`Self::settle_with`] tells the binary.
+    pub fn settle_arguments(&self, more: &[&str]) -> Vec<String> {
+        let snapshots = self.snapshots().display().to_string();
+        let mut flags = [&["--snapshots", &snapshots], more].concat();
         for [flag, value] in [["--listen", "127.0.0.1:0"], ["--workers", "1"]] {
             if !more.contains(&flag) {
                 flags.extend([flag, value]);
             }
         }
-        let mut command = floodgate();
-        command.args(self.arguments_with_snapshots(&["settle"], &flags));
-        Process::spawn(command)
+        self.arguments_through(&self.settled_through, &["settle"], &flags)
     }
 
     /// Waits until everything up to these ends (by partition) is settled by somebody.
-    pub(crate) fn await_settled(&self, ends: &[u64]) {
+    pub fn await_settled(&self, ends: &[u64]) {
         let client = self.group_client();
         await_some(&format!("committed offsets of {ends:?}"), || {
             let committed = self.committed_by(&client)?;
@@ -175,9 +218,25 @@ impl Stage {
     }
 
     /// The committed offset of each partition.
-    pub(crate) fn committed(&self) -> Vec<Option<i64>> {
+    pub fn committed(&self) -> Vec<Option<i64>> {
         let client = self.group_client();
         await_some("committed offsets", || self.committed_by(&client))
+    }
+
+    /// The same, if the broker answers; 0 where nothing is committed.
+    pub fn try_committed(&self) -> Option<Vec<u64>> {
+        let committed = self.committed_by(&self.group_client())?;
+        Some(committed.iter().map(|offset| offset.unwrap_or_default().unsigned_abs()).collect())
+    }
+
+    /// Where each partition of a topic ends.
+    pub fn ends_of(&self, topic: &str) -> Vec<u64> {
+        let (client, topic) = (self.group_client(), self.topic(topic));
+        let end = |partition: u32| {
+            let bounds = client.fetch_watermarks(&topic, partition.cast_signed(), WAIT);
+            bounds.expect("the broker answers").1.unsigned_abs()
+        };
+        (0..self.partitions).map(end).collect()
     }
 
     fn committed_by(&self, client: &BaseConsumer) -> Option<Vec<Option<i64>>> {
@@ -193,7 +252,7 @@ impl Stage {
 
     /// Sets the group's offset of a partition as other tools do: without metadata. The group must
     /// be without members.
-    pub(crate) fn reset(&self, partition: u32, to: i64) {
+    pub fn reset(&self, partition: u32, to: i64) {
         let client = self.group_client();
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(
@@ -206,7 +265,7 @@ impl Stage {
     }
 
     /// Deletes the oldest records of a partition, as retention does.
-    pub(crate) fn delete_before(&self, topic: &str, partition: u32, offset: i64) {
+    pub fn delete_before(&self, topic: &str, partition: u32, offset: i64) {
         let admin: AdminClient<DefaultClientContext> =
             self.client().create().expect("the settings are valid");
         let mut list = TopicPartitionList::new();
@@ -219,8 +278,25 @@ impl Stage {
         deleted.elements()[0].error().expect("the records are deleted");
     }
 
-    pub(crate) fn group(&self) -> String {
+    /// The consumer group.
+    pub fn group(&self) -> String {
         format!("{}floodgate", self.prefix)
+    }
+
+    /// A member of the group under this name, which has its place and works on nothing; when dropped
+    /// it does not leave.
+    pub fn joined_as(&self, name: &str) -> BaseConsumer {
+        let mut config = self.client();
+        config.set("group.id", self.group()).set("group.instance.id", name);
+        config.set("partition.assignment.strategy", "cooperative-sticky");
+        config.set("enable.auto.commit", "false");
+        let member: BaseConsumer = config.create().expect("the settings are valid");
+        member.subscribe(&[&self.topic("orders")]).expect("the topic has a name");
+        await_some("a place in the group", || {
+            drop(member.poll(Duration::from_millis(5)));
+            member.assignment().ok().filter(|assignment| assignment.count() > 0).map(drop)
+        });
+        member
     }
 
     fn group_client(&self) -> BaseConsumer {
@@ -229,7 +305,8 @@ impl Stage {
         config.create().expect("the settings are valid")
     }
 
-    pub(crate) fn client(&self) -> ClientConfig {
+    /// A plain client's settings.
+    pub fn client(&self) -> ClientConfig {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", &self.brokers).set("log_level", "0");
         config.set("reconnect.backoff.ms", "20").set("reconnect.backoff.max.ms", "200");
@@ -237,16 +314,17 @@ impl Stage {
     }
 
     /// The full name of a topic.
-    pub(crate) fn topic(&self, name: &str) -> String {
+    pub fn topic(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
 
-    pub(crate) fn publisher(&self) -> Publisher {
+    /// Publishes to the input.
+    pub fn publisher(&self) -> Publisher {
         self.publisher_to("orders")
     }
 
     /// Publishes where only the pipeline should.
-    pub(crate) fn publisher_to(&self, topic: &str) -> Publisher {
+    pub fn publisher_to(&self, topic: &str) -> Publisher {
         let mut config = self.client();
         config.set("enable.idempotence", "true").set("linger.ms", "1");
         config.set("message.max.bytes", "1048576");
@@ -258,7 +336,7 @@ impl Stage {
     }
 
     /// Everything committed in a partition of a topic.
-    pub(crate) fn read(&self, topic: &str, partition: u32) -> Vec<Seen> {
+    pub fn read(&self, topic: &str, partition: u32) -> Vec<Seen> {
         let topic = self.topic(topic);
         let mut config = self.reader_config();
         config.set("enable.partition.eof", "true");
@@ -278,27 +356,34 @@ impl Stage {
     }
 
     /// Everything committed in a topic.
-    pub(crate) fn read_all(&self, topic: &str) -> Vec<Seen> {
+    pub fn read_all(&self, topic: &str) -> Vec<Seen> {
         (0..self.partitions).flat_map(|partition| self.read(topic, partition)).collect()
     }
 
     /// The last counters of each key.
-    pub(crate) fn counters(&self) -> BTreeMap<String, Value> {
+    pub fn counters(&self) -> BTreeMap<String, Value> {
         let key = |seen: &Seen| String::from_utf8(seen.key.clone().expect("counters have keys"));
         let records = self.read_all("gmv").into_iter();
         records.map(|seen| (key(&seen).expect("keys are text"), seen.json())).collect()
     }
 
     /// A follower of a topic, as a reader downstream sees it.
-    pub(crate) fn follow(&self, topic: &str) -> Follower {
+    pub fn follow(&self, topic: &str) -> Follower {
+        Follower { consumer: self.reader(&[topic]), seen: 0 }
+    }
+
+    /// A reader of all that is committed in these topics, from their beginning.
+    pub fn reader(&self, topics: &[&str]) -> BaseConsumer {
         let consumer: BaseConsumer = self.reader_config().create().expect("the settings are valid");
         let mut list = TopicPartitionList::new();
-        for partition in 0..self.partitions.cast_signed() {
-            list.add_partition_offset(&self.topic(topic), partition, Offset::Beginning)
-                .expect("an offset can be put on a list");
+        for topic in topics {
+            for partition in 0..self.partitions.cast_signed() {
+                list.add_partition_offset(&self.topic(topic), partition, Offset::Beginning)
+                    .expect("an offset can be put on a list");
+            }
         }
         consumer.assign(&list).expect("the partitions can be assigned");
-        Follower { consumer, seen: 0 }
+        consumer
     }
 
     fn reader_config(&self) -> ClientConfig {
@@ -311,7 +396,7 @@ impl Stage {
     /// The verdict of `floodgate audit`: everything published has been judged and is as it should
     /// be.
     #[track_caller]
-    pub(crate) fn audit(&self, ends: &[u64]) {
+    pub fn audit(&self, ends: &[u64]) {
         let ended = run(&self.arguments(&["audit"], &["--format", "json"]));
         let verdict = ended.json();
         for figure in ["oversold", "lost", "duplicated", "miscounted", "different"] {
@@ -332,7 +417,7 @@ fn collect_files(directory: &Path, files: &mut Vec<PathBuf>) {
 
 /// Publishes to a topic and knows how much; of one that nobody else publishes to, where each partition
 /// ends.
-pub(crate) struct Publisher {
+pub struct Publisher {
     producer: BaseProducer,
     topic: String,
     ends: Vec<u64>,
@@ -340,7 +425,7 @@ pub(crate) struct Publisher {
 
 impl Publisher {
     /// Publishes and waits for the acknowledgements.
-    pub(crate) fn publish(&mut self, records: &[Record]) {
+    pub fn publish(&mut self, records: &[Record]) {
         for record in records {
             self.send(record);
         }
@@ -364,20 +449,30 @@ impl Publisher {
     }
 
     /// How many records each partition got: its end, as long as nobody else publishes.
-    pub(crate) fn ends(&self) -> &[u64] {
+    pub fn ends(&self) -> &[u64] {
         &self.ends
     }
 }
 
+impl fmt::Debug for Publisher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Publisher { topic, ends, .. } = self;
+        f.debug_struct("Publisher")
+            .field("topic", topic)
+            .field("ends", ends)
+            .finish_non_exhaustive()
+    }
+}
+
 /// See [`Stage::follow`].
-pub(crate) struct Follower {
+pub struct Follower {
     consumer: BaseConsumer,
     seen: usize,
 }
 
 impl Follower {
     /// Waits until this many records can be read.
-    pub(crate) fn await_seen(&mut self, count: usize) {
+    pub fn await_seen(&mut self, count: usize) {
         await_some(&format!("{count} committed records"), || {
             while let Some(message) = self.consumer.poll(Duration::from_millis(5)) {
                 self.seen += usize::from(message.is_ok());
@@ -389,8 +484,15 @@ impl Follower {
         });
     }
 
-    pub(crate) fn seen(&self) -> usize {
+    /// How many it has read so far.
+    pub fn seen(&self) -> usize {
         self.seen
+    }
+}
+
+impl fmt::Debug for Follower {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Follower").field("seen", &self.seen).finish_non_exhaustive()
     }
 }
 
