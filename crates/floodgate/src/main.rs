@@ -14,6 +14,7 @@ mod fleet;
 mod handover;
 mod http;
 mod logging;
+mod metrics;
 mod print;
 mod settle;
 mod signals;
