@@ -54,10 +54,12 @@ fn links_of_the_readme_lead_somewhere() {
     let root = root();
     for document in [
         "README.md",
+        "deploy/README.md",
         "docs/board.md",
         "docs/contract.md",
         "docs/metrics.md",
         "docs/reliability.md",
+        "docs/runbook.md",
     ] {
         let path = root.join(document);
         let text = fs::read_to_string(&path).unwrap();
