@@ -205,3 +205,12 @@ fn input_that_its_publisher_aborted_is_never_answered() {
         world.assert_settled(&format!("killed at turn {killed_at}"));
     }
 }
+
+/// No client hands a record on twice, but a worker does not rely on it.
+#[test]
+fn records_that_are_handed_on_twice_are_answered_once() {
+    let mut world = World::new(2);
+    world.echoes = true;
+    run(&mut world, |turn, _| turn == TURNS / 2);
+    world.assert_settled("every record came twice");
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use pipeline::embedded::faults::Verdict;
+use pipeline::log::LogError;
 use pipeline::worker::Turn;
 
 use crate::world::{Hand, NAME, STEP, World, trouble};
@@ -214,6 +215,29 @@ fn a_partition_that_is_read_during_its_drain_is_not_committed_after_it_was_given
         world.stop(first);
         world.assert_settled(&format!("given up after {drain_ms} ms"));
     }
+}
+
+/// Its outputs are still in the transaction when its records are read again.
+#[test]
+fn a_partition_that_comes_back_into_the_transaction_it_was_given_up_in_settles_once() {
+    let mut world = World::new(2);
+    world.settings.commit_interval = Duration::from_secs(1);
+    world.settings.drain = Duration::ZERO;
+    let mut first = world.hire(NAME);
+    world.turns(&mut first, 80);
+    world.publish();
+    world.until_in_transaction(&mut first);
+    let mut second = world.hire(OTHER);
+    world.turns(&mut second, 2);
+    // The commit at the beginning of the drain is aborted, and the drain is out of time at once.
+    let turned_down = LogError::Transaction("illegal generation".to_owned());
+    world.script.expect("offsets", Verdict::FailBefore(turned_down));
+    world.turns(&mut first, 1);
+    assert!(world.script.is_over(), "a partition was asked back");
+    world.kill(second);
+    world.settle(&mut first);
+    world.stop(first);
+    world.assert_settled("the partition came back");
 }
 
 #[test]

@@ -4,7 +4,7 @@ use pipeline::embedded::faults::Verdict;
 use pipeline::log::LogError;
 use pipeline::worker::WorkerError;
 
-use crate::world::{Hand, NAME, World, trouble};
+use crate::world::{GROUP, Hand, NAME, World, trouble};
 
 /// A worker on one partition with a transaction that is open and holds outputs.
 fn in_a_transaction(world: &mut World) -> Hand {
@@ -291,4 +291,19 @@ fn offsets_that_somebody_else_moved_are_found_out_and_nothing_is_written_from_st
     world.settle(&mut hand);
     world.stop(hand);
     world.assert_settled("after the other worker");
+}
+
+/// Neither the transaction's beginning nor its end is what the group has: only the snapshot and its
+/// checks can tell what to do, and here they say that nothing may be written.
+#[test]
+fn offsets_that_somebody_else_moved_are_not_built_upon() {
+    let mut world = World::new(1);
+    let mut hand = in_a_transaction(&mut world);
+    let written = world.outputs(0);
+    world.script.expect("end", Verdict::FailBefore(trouble()));
+    world.until(&mut hand, "an unknown commit", |world| world.script.is_over());
+    world.broker.forget_offsets(GROUP, 0);
+    world.settle(&mut hand);
+    assert_eq!(hand.phase(0).0, "refused");
+    assert_eq!(world.outputs(0), written, "nothing is written where the offsets are lost");
 }

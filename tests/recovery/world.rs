@@ -16,7 +16,7 @@ use ledger::units::Offset;
 use pipeline::background::{Background, Done, Job, SnapshotSlot, publish};
 use pipeline::clock::Clock;
 use pipeline::embedded::faults::{Call, Caller, Faults, Verdict};
-use pipeline::embedded::{EmbeddedBroker, EmbeddedLog, MemberId, Settings, Timestamps, Topic};
+use pipeline::embedded::{EmbeddedBroker, MemberId, Settings, Timestamps, Topic};
 use pipeline::log::{Committed, Log as _, LogError, Offsets as _, Partition, PartitionCommit};
 use pipeline::opening::{NotOpened, Opener, Pipeline};
 use pipeline::settings::WorkerSettings;
@@ -27,6 +27,10 @@ use pipeline::worker::{Turn, Worker, WorkerError};
 
 use crate::sale::Sale;
 use crate::sides;
+use echo::Echo;
+
+#[path = "echo.rs"]
+mod echo;
 
 pub(crate) const GROUP: &str = "settle";
 pub(crate) const NAME: &str = "settle-0";
@@ -43,12 +47,14 @@ pub(crate) struct World {
     pub(crate) rules: Rules,
     pub(crate) settings: WorkerSettings,
     pub(crate) sales: Vec<Sale>,
+    /// Whether workers hired from now on are handed every record twice.
+    pub(crate) echoes: bool,
     clock: ManualClock,
 }
 
 /// A worker and what the test sees of it.
 pub(crate) struct Hand {
-    pub(crate) worker: Worker<EmbeddedLog, Desk, ManualClock>,
+    pub(crate) worker: Worker<Echo, Desk, ManualClock>,
     pub(crate) shared: Arc<Shared>,
     pub(crate) desk: Desk,
     pub(crate) member: MemberId,
@@ -90,6 +96,7 @@ impl World {
                 ..WorkerSettings::default()
             },
             sales: Vec::new(),
+            echoes: false,
             clock: ManualClock::default(),
         }
     }
@@ -130,7 +137,7 @@ impl World {
 
     /// A worker of this name that has not turned yet.
     pub(crate) fn hire(&self, name: &str) -> Hand {
-        let log = self.broker.member(GROUP, name);
+        let log = Echo { log: self.broker.member(GROUP, name), is_on: self.echoes };
         let member = log.id();
         let store: Arc<dyn SnapshotStore> = Arc::<Shelf>::clone(&self.store);
         let offsets = Box::new(self.broker.offsets(GROUP));

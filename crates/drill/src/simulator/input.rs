@@ -19,6 +19,8 @@ use crate::traffic::{Sent, Traffic};
 
 /// Records that a publisher may repeat.
 const RECENT_MAX: usize = 64;
+/// The largest timestamp that moves a clock (contract, 4.1).
+const TIME_MAX: i64 = 1_000_000_000_000_000;
 /// The transactional id of the publisher that writes in transactions.
 const PUBLISHER: &str = "shop";
 
@@ -28,6 +30,8 @@ pub(super) struct Input {
     sent: Sent,
     is_over: bool,
     recent: VecDeque<Record>,
+    /// The clock of each partition, as far as what was published has moved it.
+    clocks: Vec<i64>,
     publisher: EmbeddedPublisher,
     /// The transaction that is open.
     held: Option<Held>,
@@ -38,6 +42,8 @@ pub(super) struct Input {
 struct Record {
     partition: Partition,
     timestamp: i64,
+    /// The partition's clock when it was published.
+    clock: i64,
     key: Option<Vec<u8>>,
     value: Option<Vec<u8>>,
 }
@@ -58,6 +64,7 @@ impl Input {
             sent: Sent::new(),
             is_over: false,
             recent: VecDeque::with_capacity(RECENT_MAX),
+            clocks: vec![starts_at; plan.partitions as usize],
             publisher: broker.publisher(PUBLISHER),
             held: None,
         }
@@ -70,7 +77,8 @@ impl Input {
             let (key, value) = (self.sent.key(), self.sent.value());
             if value.is_none_or(|value| value.len() <= value_bytes_max) {
                 let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
-                return Some(Record { partition, timestamp: timestamp_ms, key, value });
+                let (timestamp, clock) = (timestamp_ms, timestamp_ms);
+                return Some(Record { partition, timestamp, clock, key, value });
             }
         }
         self.is_over = true;
@@ -82,7 +90,10 @@ impl Input {
         if !self.recent.is_empty() && state.draw_fault(plan, &[Fault::Duplicate], 1).is_some() {
             let number = state.chance.below(self.recent.len() as u64) as usize;
             let mut record = self.recent[number].clone();
-            record.timestamp += repeated_after_ms(plan, state);
+            if let Some(after_ms) = end_of_memory_ms(plan, state) {
+                record.timestamp = record.clock + after_ms;
+                self.move_clock(&mut record);
+            }
             return Some((record, Some(Fault::Duplicate)));
         }
         let mut record = self.next_record(plan.value_bytes_max)?;
@@ -93,6 +104,7 @@ impl Input {
                 record.timestamp = jumped(record.timestamp, state);
             }
         }
+        self.move_clock(&mut record);
         if self.recent.len() == RECENT_MAX {
             self.recent.pop_front();
         }
@@ -100,8 +112,17 @@ impl Input {
         Some((record, fault))
     }
 
+    /// Notes where a record leaves its partition's clock.
+    fn move_clock(&mut self, record: &mut Record) {
+        let clock = &mut self.clocks[record.partition as usize];
+        if (0..=TIME_MAX).contains(&record.timestamp) {
+            *clock = record.timestamp.max(*clock);
+        }
+        record.clock = *clock;
+    }
+
     fn append(&mut self, broker: &EmbeddedBroker, record: &Record) {
-        let Record { partition, timestamp, key, value } = record;
+        let Record { partition, timestamp, key, value, .. } = record;
         let (key, value) = (key.as_deref(), value.as_deref());
         let new = [NewRecord { timestamp: *timestamp, key, value, headers: &NoHeaders }];
         if self.held.is_none() || self.publisher.append(*partition, &new).is_err() {
@@ -110,16 +131,15 @@ impl Input {
     }
 }
 
-/// At once as far as timestamps go, or around the very moment at which its id may be forgotten, where
-/// that is soon enough for the rest of the traffic not to become too old.
-fn repeated_after_ms(plan: &Plan, state: &mut State) -> i64 {
+/// How long after its first coming a command is repeated, if that is to be around the very moment at
+/// which its id may be forgotten: where that is soon enough for the rest of the traffic not to become
+/// too old.
+fn end_of_memory_ms(plan: &Plan, state: &mut State) -> Option<i64> {
     const SOON_MS: u64 = 2_000;
     let window = plan.rules.order_window_ms;
-    let can_wait = plan.timestamps == Timestamps::CreateTime && window <= SOON_MS;
-    if !can_wait || state.chance.below(2) == 0 {
-        return 0;
-    }
-    (window + state.chance.below(3)).cast_signed() - 1
+    let is_soon = plan.timestamps == Timestamps::CreateTime && window <= SOON_MS;
+    let comes_then = is_soon && state.chance.below(2) == 0;
+    comes_then.then(|| window.cast_signed() + [-1, 0, 0, 1][state.chance.below(4) as usize])
 }
 
 /// Back or ahead, by a second or by a day, or to where no time is.

@@ -155,7 +155,7 @@ fn usual_odds(fault: Fault) -> u64 {
         Fault::Crash => 800,
         Fault::Zombie => 300,
         Fault::Fence => 120,
-        Fault::SessionLost => 300,
+        Fault::SessionLost => 2_000,
         Fault::RequestLost | Fault::AnswerLost => 1_500,
         // At the calls that make a transaction.
         Fault::TransactionBroken => 4_000,
@@ -169,7 +169,9 @@ fn usual_odds(fault: Fault) -> u64 {
         Fault::StoreDown | Fault::PartitionStalled | Fault::InputHeld => 5_000,
         Fault::Join | Fault::Leave => 12_000,
         Fault::InputAborted => 8_000,
-        Fault::OffsetsLost | Fault::DigestDiffers => 1_500,
+        Fault::OffsetsLost => 1_500,
+        // Everybody dies of it, which ends much that could have gone wrong otherwise.
+        Fault::DigestDiffers => 500,
         // At every published record.
         Fault::Duplicate => 4_000,
         Fault::ClockJump => 6_000,

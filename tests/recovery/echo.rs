@@ -1,0 +1,85 @@
+//! The embedded log, which can be made to hand on every record twice.
+//!
+//! Nothing else is added to it. Invariant: without an echo it is the embedded log.
+
+use std::time::Duration;
+
+use ledger::units::Offset;
+use pipeline::embedded::{EmbeddedLog, MemberId};
+use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit};
+use wire::Outputs;
+
+/// See the module's documentation.
+pub(crate) struct Echo {
+    pub(crate) log: EmbeddedLog,
+    pub(crate) is_on: bool,
+}
+
+impl Echo {
+    pub(crate) fn id(&self) -> MemberId {
+        self.log.id()
+    }
+}
+
+impl Log for Echo {
+    fn poll(
+        &mut self,
+        wait: Duration,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, LogError> {
+        let is_on = self.is_on;
+        self.log.poll(wait, &mut |event| match event {
+            Event::Records { partition, records } if is_on => {
+                let half = records.len().div_ceil(2);
+                on_event(Event::Records { partition, records: &records[..half] });
+                // The rest comes together with what was handed on before.
+                on_event(Event::Records { partition, records });
+            }
+            event => on_event(event),
+        })
+    }
+
+    fn start(&mut self, partition: Partition, offset: Offset) -> Result<(), LogError> {
+        self.log.start(partition, offset)
+    }
+
+    fn stop(&mut self, partition: Partition) -> Result<(), LogError> {
+        self.log.stop(partition)
+    }
+
+    fn release(&mut self, partitions: &[Partition]) -> Result<(), LogError> {
+        self.log.release(partitions)
+    }
+
+    fn join(&mut self) -> Result<(), LogError> {
+        self.log.join()
+    }
+
+    fn leave(&mut self) -> Result<(), LogError> {
+        self.log.leave()
+    }
+
+    fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
+        self.log.replace_producer(wait)
+    }
+
+    fn begin(&mut self) -> Result<(), LogError> {
+        self.log.begin()
+    }
+
+    fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError> {
+        self.log.produce(outputs, first)
+    }
+
+    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
+        self.log.commit(commits)
+    }
+
+    fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {
+        self.log.append_tick(partition)
+    }
+
+    fn readable_end(&self, partition: Partition) -> Option<Offset> {
+        self.log.readable_end(partition)
+    }
+}
