@@ -52,7 +52,15 @@ fn the_architecture_names_nothing_that_is_not_there() {
 #[test]
 fn links_of_the_readme_lead_somewhere() {
     let root = root();
-    for document in ["README.md", "docs/contract.md", "docs/reliability.md", "docs/board.md"] {
+    for document in [
+        "README.md",
+        "deploy/README.md",
+        "docs/board.md",
+        "docs/contract.md",
+        "docs/metrics.md",
+        "docs/reliability.md",
+        "docs/runbook.md",
+    ] {
         let path = root.join(document);
         let text = fs::read_to_string(&path).unwrap();
         for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {

@@ -93,10 +93,10 @@ pub(crate) struct Health {
     /// Whether the figures are whole, and young.
     ok: bool,
     caught_up: bool,
-    stale: bool,
+    pub(crate) stale: bool,
     now_ms: u64,
     newest_at_ms: Option<u64>,
-    age_ms: Option<u64>,
+    pub(crate) age_ms: Option<u64>,
     stale_ms: u64,
     pub(crate) today: Day,
     /// Of which there is everything.

@@ -117,6 +117,7 @@ pub(crate) struct DayFigures {
     /// By the number of the [`Split`].
     pub(crate) splits: [Vec<Item>; Split::ALL.len()],
     pub(crate) minutes: Vec<MinuteItem>,
+    pub(crate) pace: PaceItem,
     /// As the page is told, JSON.
     pub(crate) told: Box<serde_json::value::RawValue>,
 }
@@ -127,7 +128,7 @@ struct Told<'a> {
     day: Day,
     starts_at_ms: u64,
     totals: &'a AllItem,
-    pace: PaceItem,
+    pace: &'a PaceItem,
     milestones: Vec<Milestone>,
     next_milestone: Option<u128>,
     minutes: &'a [MinuteItem],
@@ -163,47 +164,47 @@ impl DayFigures {
                 counters: *counters,
             })
             .collect();
-        let told = told(day, starts_at_ms, &all, &splits, &minutes, totals, top);
-        DayFigures { day, all, splits, minutes, told }
+        let pace = pace(totals.map(|totals| &totals.pace), &minutes);
+        let told = serde_json::value::RawValue::NULL.to_owned();
+        let mut figures = DayFigures { day, all, splits, minutes, pace, told };
+        figures.told = figures.tell(starts_at_ms, totals, top);
+        figures
     }
 
     pub(crate) fn split(&self, split: Split) -> &[Item] {
         &self.splits[split as usize]
     }
-}
 
-fn told(
-    day: Day,
-    starts_at_ms: u64,
-    all: &AllItem,
-    splits: &[Vec<Item>; Split::ALL.len()],
-    minutes: &[MinuteItem],
-    totals: Option<&DayTotals>,
-    top: &Top,
-) -> Box<serde_json::value::RawValue> {
-    let split = |split: Split| splits[split as usize].as_slice();
-    let mut category: Vec<&Item> = split(Split::Category).iter().collect();
-    category.sort_by_key(|item| Reverse(item.counters.settled));
-    category.truncate(TOP);
-    let watched = totals.map(|totals| totals.watched.passed(totals.minutes_settled()));
-    let told = Told {
-        day,
-        starts_at_ms,
-        totals: all,
-        pace: pace(totals.map(|totals| &totals.pace), minutes),
-        milestones: watched.unwrap_or_default(),
-        next_milestone: milestones::next(all.counters.counters.settled),
-        minutes: &minutes[minutes.len().saturating_sub(NEWEST_MINUTES)..],
-        channel: split(Split::Channel),
-        area: split(Split::Area),
-        fulfilment: split(Split::Fulfilment),
-        province: split(Split::Province),
-        category,
-        category_count: split(Split::Category).len(),
-        farm: farm(split(Split::Category)),
-        top,
-    };
-    serde_json::value::to_raw_value(&told).expect("figures have text for keys")
+    /// As the page is told.
+    fn tell(
+        &self,
+        starts_at_ms: u64,
+        totals: Option<&DayTotals>,
+        top: &Top,
+    ) -> Box<serde_json::value::RawValue> {
+        let mut category: Vec<&Item> = self.split(Split::Category).iter().collect();
+        category.sort_by_key(|item| Reverse(item.counters.settled));
+        category.truncate(TOP);
+        let watched = totals.map(|totals| totals.watched.passed(totals.minutes_settled()));
+        let told = Told {
+            day: self.day,
+            starts_at_ms,
+            totals: &self.all,
+            pace: &self.pace,
+            milestones: watched.unwrap_or_default(),
+            next_milestone: milestones::next(self.all.counters.counters.settled),
+            minutes: &self.minutes[self.minutes.len().saturating_sub(NEWEST_MINUTES)..],
+            channel: self.split(Split::Channel),
+            area: self.split(Split::Area),
+            fulfilment: self.split(Split::Fulfilment),
+            province: self.split(Split::Province),
+            category,
+            category_count: self.split(Split::Category).len(),
+            farm: farm(self.split(Split::Category)),
+            top,
+        };
+        serde_json::value::to_raw_value(&told).expect("figures have text for keys")
+    }
 }
 
 impl DayTotals {

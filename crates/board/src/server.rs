@@ -22,7 +22,7 @@ use crate::compare::Compare;
 use crate::figures::Clock;
 use crate::keeper::{self, Kept};
 use crate::source::Source;
-use crate::{api, assets, stream};
+use crate::{api, assets, metrics, stream};
 
 /// Only what the board itself serves is loaded, run, asked or framed.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
@@ -122,6 +122,8 @@ fn router(shared: Shared) -> Router {
         .route("/m", get(find_merchant))
         .route("/m/{merchant_id}", get(merchant_page))
         .route("/assets/{*name}", get(assets::asset))
+        .route("/metrics", get(metrics::board))
+        .route("/metrics/merchant/{merchant_id}", get(metrics::merchant))
         .nest("/api/v1", api::router())
         .layer(middleware::from_fn_with_state(shared.clone(), admit));
     Router::new()

@@ -39,6 +39,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  floodgate board --brokers 127.0.0.1:9092\n  floodgate board --listen 0.0.0.0:9465 --users-file /run/secrets/board-users --compare 2024-11-11.json"
     )]
     Board(Board),
+    /// Print what Prometheus and Grafana need, for the configured names.
+    #[command(subcommand)]
+    Generate(Generate),
     /// Derive every output from the input again, with other code, and compare.
     #[command(
         long_about = "Derive every output from the input again, with other code, and compare. A \
@@ -173,6 +176,77 @@ pub(crate) struct Audit {
     /// How to print the verdict.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Which services to scrape.
+    #[command(
+        after_help = "Example:\n  floodgate generate prometheus --settle a:9464 --settle b:9464 --board c:9465 --merchant 1001 > prometheus.yml"
+    )]
+    Prometheus(GeneratePrometheus),
+    /// Recording rules and alerts.
+    #[command(
+        after_help = "Example:\n  floodgate generate alerts --runbook https://wiki.example/floodgate/runbook > floodgate.rules.yml"
+    )]
+    Alerts(GenerateAlerts),
+    /// A dashboard.
+    #[command(
+        after_help = "Example:\n  floodgate generate grafana --dashboard pipeline-health > pipeline-health.json"
+    )]
+    Grafana(GenerateGrafana),
+}
+
+/// Where the names come from.
+#[derive(Debug, Args)]
+pub(crate) struct Names {
+    /// Configuration file; config/floodgate.toml documents every key.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// Put before the names of the jobs, as before those of topics and group.
+    #[arg(long, value_name = "PREFIX")]
+    pub(crate) topic_prefix: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GeneratePrometheus {
+    #[command(flatten)]
+    pub(crate) names: Names,
+    /// Where a settle listens; once for each. The configured address if left out.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) settle: Vec<String>,
+    /// Where a board listens; once for each. The configured address if left out.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) board: Vec<String>,
+    /// A merchant that is watched; once for each.
+    #[arg(long, value_name = "ID")]
+    pub(crate) merchant: Vec<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateAlerts {
+    #[command(flatten)]
+    pub(crate) names: Names,
+    /// Where the alerts find the runbook.
+    #[arg(long, value_name = "URL")]
+    pub(crate) runbook: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateGrafana {
+    /// Which one.
+    #[arg(long, value_enum)]
+    pub(crate) dashboard: Dashboard,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Dashboard {
+    /// The day's figures, and what becomes of the orders.
+    SaleDay,
+    /// Is the system well, and if not, where.
+    PipelineHealth,
+    /// One merchant and its stores.
+    Merchant,
 }
 
 #[derive(Debug, Subcommand)]

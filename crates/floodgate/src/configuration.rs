@@ -106,6 +106,7 @@ pub(crate) struct Settle {
     commit_outputs_max: usize,
     commit_bytes_max: usize,
     drain_ms: u64,
+    heartbeat_ms: u64,
     pub(crate) stall_ms: u64,
     pub(crate) listen: String,
 }
@@ -307,6 +308,7 @@ impl Configuration {
             snapshot_pause: ms(self.snapshots.pause_ms),
             drain: ms(self.settle.drain_ms),
             ticks,
+            heartbeat: (self.settle.heartbeat_ms > 0).then(|| ms(self.settle.heartbeat_ms)),
             ..WorkerSettings::default()
         }
     }
@@ -363,7 +365,9 @@ mod tests {
         let configuration = load("").unwrap();
         assert_eq!(configuration.rules(1), Rules::default());
         assert_eq!(configuration.kafka.topics.dead_letters, "orders.dlq");
-        let (worker, default) = (configuration.worker(true), WorkerSettings::default());
+        let worker = configuration.worker(true);
+        let heartbeat = Some(Duration::from_secs(10));
+        let default = WorkerSettings { heartbeat, ..WorkerSettings::default() };
         assert_eq!(format!("{worker:?}"), format!("{default:?}"));
     }
 

@@ -5,28 +5,22 @@
 
 use std::net::TcpListener;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-use std::time::Duration;
 
 use anyhow::Context;
 use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use ledger::rules::Rules;
 use ledger::units::{MerchantId, SkuId};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
+use pipeline::settings::WorkerSettings;
 use pipeline::status::{Shared, WorkerStatus};
 use pipeline::stock_view::{StockAnswer, StockViews};
 use serde_json::{Value, json};
 
-/// Upper bounds of the latency buckets, in seconds.
-const SECONDS: &[f64] = &[
-    0.001, 0.0025, 0.005, 0.01, 0.015, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.25, 0.5, 1.0, 2.5,
-    5.0, 10.0, 30.0,
-];
-/// How often the recorder folds histogram samples together.
-const UPKEEP: Duration = Duration::from_secs(5);
+use crate::metrics;
 
 /// What the handlers read.
 #[derive(Clone)]
@@ -43,6 +37,7 @@ pub(crate) struct Shown {
     pub(crate) workers: Vec<Arc<Shared>>,
     pub(crate) views: Arc<StockViews>,
     pub(crate) rules: Rules,
+    pub(crate) settings: WorkerSettings,
 }
 
 impl Served {
@@ -66,15 +61,6 @@ impl Served {
     }
 }
 
-/// Makes the process-wide metrics recorder; call it before any metric handle is made.
-pub(crate) fn install_metrics() -> anyhow::Result<PrometheusHandle> {
-    PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)
-        .context("metric buckets")?
-        .install_recorder()
-        .context("the metrics recorder was installed before")
-}
-
 /// A listening socket: taken early, so that a port in use ends the process before it joins the group.
 pub(crate) fn bind(address: &str) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind(address)
@@ -92,13 +78,6 @@ pub(crate) fn serve(listener: TcpListener, served: Served) -> anyhow::Result<()>
         .build()
         .context("http runtime")?;
     let serving = async move {
-        let upkeep = served.metrics.clone();
-        tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(UPKEEP).await;
-                upkeep.run_upkeep();
-            }
-        });
         let listener = tokio::net::TcpListener::from_std(listener).context("socket")?;
         axum::serve(listener, router(served)).await.context("http server")
     };
@@ -115,15 +94,17 @@ pub(crate) fn serve(listener: TcpListener, served: Served) -> anyhow::Result<()>
 
 fn router(served: Served) -> Router {
     Router::new()
-        .route(
-            "/metrics",
-            get(|State(served): State<Served>| async move { served.metrics.render() }),
-        )
+        .route("/metrics", get(figures))
         .route("/livez", get(|| async { "ok\n" }))
         .route("/readyz", get(readyz))
         .route("/status", get(status))
         .route("/api/v1/stock/{merchant}/{sku}", get(stock))
         .with_state(served)
+}
+
+async fn figures(State(served): State<Served>) -> Response {
+    let page = metrics::page(&served.metrics, served.shown.get());
+    ([(header::CONTENT_TYPE, metrics::PAGE_TYPE)], page).into_response()
 }
 
 /// 200 while every worker takes part and every partition it has is worked on; else 503. Either way

@@ -9,11 +9,15 @@ mod board;
 mod configuration;
 mod connection;
 mod demo;
+#[cfg(test)]
+mod deployment;
 mod exit;
 mod fleet;
+mod generate;
 mod handover;
 mod http;
 mod logging;
+mod metrics;
 mod print;
 mod settle;
 mod signals;
@@ -37,6 +41,11 @@ fn main() -> ExitCode {
         Command::Settle(arguments) => settle::run(&arguments),
         Command::Audit(arguments) => audit::run(&arguments),
         Command::Board(arguments) => board::run(&arguments),
+        Command::Generate(arguments::Generate::Prometheus(arguments)) => {
+            generate::prometheus(&arguments)
+        }
+        Command::Generate(arguments::Generate::Alerts(arguments)) => generate::alerts(&arguments),
+        Command::Generate(arguments::Generate::Grafana(arguments)) => generate::grafana(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
         Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),

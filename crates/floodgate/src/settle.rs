@@ -22,6 +22,7 @@ use crate::exit::Exit;
 use crate::fleet::{Fleet, LOOK, Plan};
 use crate::http::{self, Served, Shown};
 use crate::logging;
+use crate::metrics;
 use crate::print::say;
 use crate::signals;
 
@@ -42,7 +43,7 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
 
     // Before anything else: a port in use or a wrong address must not cost a rebalance, and health
     // can be asked for while Kafka is still away.
-    let served = Served::new(http::install_metrics()?);
+    let served = Served::new(metrics::install()?);
     if !configuration.settle.listen.is_empty() {
         let listener = http::bind(&configuration.settle.listen)?;
         tracing::info!("listening on http://{}", listener.local_addr()?);
@@ -85,7 +86,8 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
     let stall = Duration::from_millis(configuration.settle.stall_ms);
     let mut fleet = Fleet::start(&plan, workers, OnKafka::new(configuration, instance))?;
     let (workers, views) = (fleet.shared(), Arc::clone(&plan.views));
-    served.show(Shown { workers, views, rules });
+    let settings = plan.settings.clone();
+    served.show(Shown { workers, views, rules, settings });
 
     let watched = watch(&mut fleet, &stop, stall, arguments.until_idle);
     tracing::info!("draining");

@@ -240,6 +240,12 @@ impl Reader {
         messages
     }
 
+    /// Messages that have come and are not taken yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        // SAFETY: the queue is ours and alive.
+        unsafe { native::rd_kafka_queue_length(self.queue.as_ptr()) as u64 }
+    }
+
     /// The next offset that nobody has written yet, as of the last fetch.
     pub(crate) fn high_watermark(&self) -> Option<Offset> {
         let (mut low, mut high) = (-1, -1);

@@ -119,6 +119,17 @@ impl Fetcher {
         let started = self.started.iter().find(|started| started.partition == partition)?;
         if started.at_end { Some(started.position) } else { started.reader.high_watermark() }
     }
+
+    /// The offset that the next record will get, as of the last fetch.
+    pub(crate) fn log_end(&self, partition: Partition) -> Option<Offset> {
+        let started = self.started.iter().find(|started| started.partition == partition)?;
+        started.reader.high_watermark()
+    }
+
+    /// Records that have come and are not handed on yet.
+    pub(crate) fn waiting(&self) -> u64 {
+        self.started.iter().map(|started| started.reader.waiting()).sum()
+    }
 }
 
 impl fmt::Debug for Fetcher {

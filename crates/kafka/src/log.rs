@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ledger::units::Offset;
-use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit};
+use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit, Queues};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
@@ -324,5 +324,16 @@ impl Log for KafkaLog {
 
     fn readable_end(&self, partition: Partition) -> Option<Offset> {
         self.fetcher.readable_end(partition)
+    }
+
+    fn log_end(&self, partition: Partition) -> Option<Offset> {
+        self.fetcher.log_end(partition)
+    }
+
+    fn queues(&self) -> Queues {
+        Queues {
+            fetched: self.fetcher.waiting(),
+            unacknowledged: self.producer.as_ref().map_or(0, Producer::unacknowledged),
+        }
     }
 }

@@ -231,6 +231,13 @@ impl Producer {
         }
     }
 
+    /// Records that are handed on and not acknowledged yet.
+    pub(crate) fn unacknowledged(&self) -> u64 {
+        // SAFETY: the client is alive.
+        let waiting = unsafe { native::rd_kafka_outq_len(self.ptr()) };
+        u64::try_from(waiting).unwrap_or(0)
+    }
+
     /// Waits until every record is acknowledged or has failed; false if that took too long.
     pub(crate) fn flush(&self, deadline: Instant) -> bool {
         loop {

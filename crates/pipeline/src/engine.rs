@@ -16,6 +16,7 @@ use wire::{Decoder, Encoder, Outputs, Record, Refused, Route, Scratch};
 
 use crate::digest::Digest;
 use crate::log::Partition;
+use crate::tally::Tally;
 
 /// Records that are decoded ahead, so that the state machine's waits for memory overlap.
 pub const AHEAD: usize = 32;
@@ -29,6 +30,7 @@ pub struct Engine {
     encoder: Encoder,
     digest: Digest,
     next: Offset,
+    tally: Tally,
 }
 
 impl Engine {
@@ -63,13 +65,14 @@ impl Engine {
             encoder: Encoder::new(input_topic),
             digest,
             next,
+            tally: Tally::default(),
         }
     }
 
     /// Applies records in offset order and appends what they cause to `outputs`.
     pub fn apply(&mut self, records: &[Record<'_>], outputs: &mut Outputs) {
         let first = outputs.len();
-        let Engine { ledger, decoder, scratch, encoder, next, .. } = self;
+        let Engine { ledger, decoder, scratch, encoder, next, tally, .. } = self;
         scratch.clear();
         let mut decoded = Vec::with_capacity(AHEAD);
         let mut commands = Vec::with_capacity(AHEAD);
@@ -83,7 +86,7 @@ impl Engine {
             }
             ledger.prefetch(&commands);
             for (record, command) in records.iter().zip(&decoded) {
-                apply_one(ledger, encoder, record, command, outputs);
+                apply_one(ledger, encoder, tally, record, command, outputs);
                 *next = Offset(record.offset.0 + 1);
             }
         }
@@ -136,6 +139,11 @@ impl Engine {
         self.digest
     }
 
+    /// What was caused since this was last asked.
+    pub fn take_tally(&mut self) -> Tally {
+        std::mem::take(&mut self.tally)
+    }
+
     /// Log time of the partition.
     pub fn time(&self) -> Millis {
         self.ledger.time()
@@ -145,16 +153,20 @@ impl Engine {
 fn apply_one(
     ledger: &mut Ledger,
     encoder: &Encoder,
+    tally: &mut Tally,
     record: &Record<'_>,
     decoded: &Result<Command<'_>, Refused>,
     outputs: &mut Outputs,
 ) {
     let at = ledger.time_at(record.timestamp);
     let command = decoded.map_err(|refused| refused.code);
-    ledger.apply(record.offset, record.timestamp, command, &mut |effect| match (effect, decoded) {
-        // Only the decoder knows what is wrong with a record that it refused.
-        (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
-        (effect, _) => encoder.effect(outputs, record, at, &effect),
+    ledger.apply(record.offset, record.timestamp, command, &mut |effect| {
+        tally.count(&effect);
+        match (effect, decoded) {
+            // Only the decoder knows what is wrong with a record that it refused.
+            (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
+            (effect, _) => encoder.effect(outputs, record, at, &effect),
+        }
     });
 }
 

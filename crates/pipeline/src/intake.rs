@@ -69,6 +69,7 @@ impl<C: Clock> Intake<'_, C> {
         if !replayed.is_empty() {
             working.apply(replayed, self.replayed, clock.now(), || clock.now());
             self.replayed.clear();
+            self.shared.count_replayed(replayed.len());
         }
         let position = live.first().map_or(working.engine.next(), |record| record.offset);
         if !self.advance_replay(partition, position) || live.is_empty() {
@@ -79,6 +80,9 @@ impl<C: Clock> Intake<'_, C> {
             self.transaction.touch(partition, working.committed, began);
             working.apply(live, &mut self.transaction.outputs, began, || clock.now());
             self.transaction.records += live.len() as u64;
+            self.transaction
+                .arrivals
+                .extend(live.first().and_then(|oldest| u64::try_from(oldest.timestamp).ok()));
             self.shared.note_first_record();
         }
     }

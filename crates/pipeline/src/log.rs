@@ -102,6 +102,15 @@ pub enum LogError {
     Fatal(String),
 }
 
+/// What waits inside a log's client.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Queues {
+    /// Records that were fetched and not handed on yet.
+    pub fetched: u64,
+    /// Outputs that the log has not acknowledged yet.
+    pub unacknowledged: u64,
+}
+
 /// One worker's member of the group and its transactional producer.
 pub trait Log {
     /// Serves the group and fetches for at most `wait`, less if something came. Hands on what came;
@@ -152,6 +161,16 @@ pub trait Log {
 
     /// End of the partition's readable input (the last stable offset) as of the last fetch.
     fn readable_end(&self, partition: Partition) -> Option<Offset>;
+
+    /// End of the partition's input as of the last fetch, records of undecided transactions included.
+    fn log_end(&self, partition: Partition) -> Option<Offset> {
+        self.readable_end(partition)
+    }
+
+    /// What waits inside the log's client.
+    fn queues(&self) -> Queues {
+        Queues::default()
+    }
 }
 
 /// What the group has committed for a partition.

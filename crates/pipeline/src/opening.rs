@@ -165,6 +165,32 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// A short name of each kind, in the order of their numbers.
+    pub(crate) const KINDS: [&str; 8] = [
+        "history_without_commit",
+        "input_truncated",
+        "input_behind_commit",
+        "no_snapshot",
+        "partition_count",
+        "rules_differ",
+        "state_version",
+        "digest_differs",
+    ];
+
+    pub(crate) fn number(&self) -> usize {
+        match self {
+            Refusal::HistoryWithoutCommit { .. } => 0,
+            // Either way, input that is needed is gone.
+            Refusal::InputTruncated { .. } | Refusal::ReplayCutShort { .. } => 1,
+            Refusal::InputBehindCommit { .. } => 2,
+            Refusal::NoSnapshot { .. } => 3,
+            Refusal::PartitionCount { .. } => 4,
+            Refusal::RulesDiffer { .. } => 5,
+            Refusal::StateVersion { .. } => 6,
+            Refusal::DigestDiffers { .. } => 7,
+        }
+    }
+
     /// Whether the configuration (or the program) is what does not fit: the process exits 78.
     pub fn is_configuration(&self) -> bool {
         matches!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ledger::Cadence;
-use ledger::units::Offset;
+use ledger::units::{Millis, Offset};
 use wire::outputs::Outputs;
 use wire::record::Record;
 
@@ -18,6 +18,7 @@ use crate::metadata::{CommitMetadata, RulesHash};
 use crate::opening::{Opened, Refusal, Replay};
 use crate::settings::WorkerSettings;
 use crate::stock_view::PartitionView;
+use crate::tally::Tally;
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -62,6 +63,8 @@ pub(crate) struct Working {
     pub(crate) engine: Engine,
     view: Arc<PartitionView>,
     pub(crate) committed: Option<Offset>,
+    /// Log time at that offset.
+    pub(crate) committed_time: Millis,
     pub(crate) replay: Option<Replay>,
     /// Whether the log was asked to read it.
     pub(crate) is_read: bool,
@@ -78,6 +81,10 @@ pub(crate) struct Working {
 pub(crate) struct SnapshotState {
     /// Offset of the newest one that is published.
     pub(crate) newest: Option<Offset>,
+    /// When it was published, or the partition opened from it.
+    pub(crate) newest_at: Duration,
+    /// Its size in the store, if this worker has published it.
+    pub(crate) newest_bytes: Option<u64>,
     /// Offset of the one that is being published.
     pub(crate) under_way: Option<Offset>,
     /// When the last one was taken, or the partition opened.
@@ -138,6 +145,7 @@ impl Working {
     pub(crate) fn new(opened: Opened, now: Duration) -> Working {
         let Opened { engine, committed, replay, snapshot, view, .. } = opened;
         Working {
+            committed_time: engine.time(),
             engine,
             view,
             committed,
@@ -145,6 +153,8 @@ impl Working {
             is_read: false,
             snapshot: SnapshotState {
                 newest: snapshot,
+                newest_at: now,
+                newest_bytes: None,
                 under_way: None,
                 taken_at: now,
                 records_since: 0,
@@ -194,6 +204,9 @@ impl Working {
             });
         }
         self.replay = None;
+        self.committed_time = self.engine.time();
+        // What was replayed had been counted when it was committed.
+        self.engine.take_tally();
         ReplayStep::Finished
     }
 
@@ -227,6 +240,20 @@ impl Working {
         let wanted = age >= settings.snapshot_interval
             || (work_since >= settings.snapshot_replay && age >= settings.snapshot_pause);
         under_way.is_none() && records_since > 0 && wanted
+    }
+
+    /// Notes that everything applied is committed; what that was, since the last time.
+    pub(crate) fn note_committed(&mut self) -> Tally {
+        self.committed = Some(self.engine.next());
+        self.committed_time = self.engine.time();
+        self.engine.take_tally()
+    }
+
+    /// For how long the newest snapshot has been the newest although more has been applied since.
+    pub(crate) fn snapshot_age(&self, now: Duration) -> Duration {
+        let SnapshotState { newest, newest_at, .. } = self.snapshot;
+        let whole = newest.map_or(0, |offset| offset.0) == self.engine.next().0;
+        if whole { Duration::ZERO } else { now.saturating_sub(newest_at) }
     }
 
     /// The offset as of which the state may be published: none while it is another one than was

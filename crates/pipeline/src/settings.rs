@@ -29,6 +29,9 @@ pub struct WorkerSettings {
     pub ticks: bool,
     /// How long nothing must have come before a tick is appended.
     pub tick_quiet: Duration,
+    /// How long nothing must have come before a tick is appended even though nothing waits for it: a
+    /// heartbeat, whose commit shows that the whole way is open. None: never. Only with `ticks`.
+    pub heartbeat: Option<Duration>,
 }
 
 impl Default for WorkerSettings {
@@ -46,6 +49,7 @@ impl Default for WorkerSettings {
             drain: Duration::from_secs(10),
             ticks: true,
             tick_quiet: Duration::from_secs(1),
+            heartbeat: None,
         }
     }
 }

@@ -9,16 +9,17 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ledger::units::Offset;
-use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use serde::Serialize;
-use wire::outputs::{Outputs, Topic};
 
 use crate::background::Published;
-use crate::log::{CommitOutcome, Partition};
-use crate::partition::{Owned, Phase};
+use crate::figures::{Figures, wall_clock_ms};
+use crate::log::{CommitOutcome, Log, Partition};
+use crate::opening::Refusal;
+use crate::partition::{Owned, Phase, Working};
 use crate::stock_view::{PartitionView, StockViews};
 use crate::store::StoreError;
+use crate::tally::Tally;
+use crate::transaction::Transaction;
 
 /// Shortest time between two reports, and between two log lines on the same trouble.
 const REPORT_PAUSE: Duration = Duration::from_millis(200);
@@ -52,6 +53,21 @@ pub struct WorkerStatus {
     /// For how many milliseconds every assigned partition has been at its end; none if one is not,
     /// or if no partition is assigned.
     pub idle_ms: Option<u64>,
+    /// What waits.
+    pub queues: QueueStatus,
+}
+
+/// What waits in a worker's hands, in numbers of items.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub struct QueueStatus {
+    /// Records that were fetched and not applied yet.
+    pub fetched: u64,
+    /// Outputs that the log has not acknowledged yet.
+    pub unacknowledged: u64,
+    /// Outputs of the open transaction.
+    pub uncommitted: u64,
+    /// Partitions that are being opened, and snapshots that are being published.
+    pub jobs: u64,
 }
 
 impl WorkerStatus {
@@ -65,7 +81,7 @@ impl WorkerStatus {
 }
 
 /// A partition as its readers see it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Default, Serialize)]
 pub struct PartitionStatus {
     /// Which partition.
     pub partition: Partition,
@@ -83,25 +99,53 @@ pub struct PartitionStatus {
     pub end: Option<u64>,
     /// Records between `committed` and `end`.
     pub lag_records: Option<u64>,
+    /// End of the input as of the last fetch, records of undecided transactions included.
+    pub log_end: Option<u64>,
     /// Log time, in milliseconds since 1970-01-01 UTC.
     pub time_ms: Option<u64>,
+    /// The same of the newest committed record.
+    pub committed_time_ms: Option<u64>,
+    /// When everything readable was committed last, by this machine's clock, since it was opened.
+    pub caught_up_ms: Option<u64>,
     /// Open holds, expired ones that wait for their sweep included.
     pub holds_open: Option<u64>,
     /// Offset of the newest snapshot.
     pub snapshot: Option<u64>,
+    /// For how long the newest snapshot has been the newest although more has been applied since.
+    pub snapshot_age_ms: Option<u64>,
+    /// Its size in the store, if this worker has published it.
+    pub snapshot_bytes: Option<u64>,
     /// The running digest.
     pub digest: Option<String>,
 }
 
-/// Handles made once; added to once a batch or once a commit.
-struct Figures {
-    records: Counter,
-    outputs: [Counter; 4],
-    commits: [Counter; 5],
-    commit_seconds: Histogram,
-    snapshots: [Counter; 2],
-    snapshot_bytes: Gauge,
-    snapshot_seconds: Histogram,
+impl PartitionStatus {
+    /// For how long the oldest record that is not committed has been waiting, at most, in
+    /// milliseconds: since the newest committed one was written, or since none was waiting, whichever
+    /// came later. None while that is not known.
+    pub fn lag_ms(&self, now_ms: u64) -> Option<u64> {
+        if self.lag_records? == 0 {
+            return Some(0);
+        }
+        let reached =
+            if self.replay_until.is_some() { self.time_ms } else { self.committed_time_ms };
+        let since = reached.filter(|at| *at > 0).max(self.caught_up_ms)?;
+        Some(now_ms.saturating_sub(since))
+    }
+
+    /// Records at the input's end that nobody can read before their transaction is decided.
+    pub fn undecided_records(&self) -> Option<u64> {
+        Some(self.log_end?.saturating_sub(self.end?))
+    }
+}
+
+/// What a worker reports of: its own parts, looked at for a moment.
+pub(crate) struct Seen<'a> {
+    pub(crate) now: Duration,
+    pub(crate) producing: Producing,
+    pub(crate) leaving: bool,
+    pub(crate) partitions: &'a BTreeMap<Partition, Owned>,
+    pub(crate) transaction: &'a Transaction,
 }
 
 /// See the module's documentation. The worker writes; other threads read, except for `stop`.
@@ -245,18 +289,30 @@ impl Shared {
     }
 
     /// Counts a committed transaction.
-    pub(crate) fn count_committed(&self, records: u64, outputs: &Outputs) {
+    pub(crate) fn count_committed(&self, transaction: &Transaction) {
         // Relaxed: written by the worker alone, see `progress`.
-        self.records.fetch_add(records, Ordering::Relaxed);
-        if records > 0 {
+        self.records.fetch_add(transaction.records, Ordering::Relaxed);
+        if transaction.records > 0 {
             self.last_commit_us.store(self.elapsed_us(), Ordering::Relaxed);
         }
-        self.figures.records.increment(records);
-        let mut counts = [0; Topic::ALL.len()];
-        outputs.iter().for_each(|output| counts[output.topic as usize] += 1);
-        for (figure, count) in self.figures.outputs.iter().zip(counts) {
-            figure.increment(count);
-        }
+        self.figures.count_committed(transaction);
+    }
+
+    /// Counts what a partition's records of a committed transaction caused.
+    pub(crate) fn count_effects(&self, tally: &Tally) {
+        self.figures.count_effects(tally);
+    }
+
+    pub(crate) fn count_replayed(&self, records: usize) {
+        self.figures.count_replayed(records);
+    }
+
+    pub(crate) fn count_tick(&self) {
+        self.figures.count_tick();
+    }
+
+    pub(crate) fn count_refusal(&self, refusal: &Refusal) {
+        self.figures.count_refusal(refusal);
     }
 
     fn elapsed_us(&self) -> u64 {
@@ -264,15 +320,7 @@ impl Shared {
     }
 
     pub(crate) fn count_commit(&self, outcome: &CommitOutcome, took: Duration) {
-        let outcome = match outcome {
-            CommitOutcome::Committed => 0,
-            CommitOutcome::CommittedSuspect(_) => 1,
-            CommitOutcome::Unknown(_) => 2,
-            CommitOutcome::Fenced(_) => 3,
-            CommitOutcome::Aborted(_) => 4,
-        };
-        self.figures.commits[outcome].increment(1);
-        self.figures.commit_seconds.record(took);
+        self.figures.count_commit(outcome, took);
     }
 
     pub(crate) fn count_snapshot(
@@ -280,35 +328,24 @@ impl Shared {
         partition: Partition,
         outcome: &Result<Published, StoreError>,
     ) {
+        self.figures.count_snapshot(outcome.as_ref().ok().map(|published| published.took));
         match outcome {
-            Ok(published) => {
-                self.figures.snapshots[0].increment(1);
-                #[allow(clippy::cast_precision_loss, reason = "a gauge is a float")]
-                self.figures.snapshot_bytes.set(published.bytes as f64);
-                self.figures.snapshot_seconds.record(published.took);
-                let Published { bytes, took } = published;
+            Ok(Published { bytes, took }) => {
                 tracing::info!(partition, bytes, took_ms = took.as_millis(), "snapshot published");
             }
             Err(error) => {
-                self.figures.snapshots[1].increment(1);
                 tracing::error!(partition, "snapshot not published, work goes on: {error}");
             }
         }
     }
 
-    pub(crate) fn report(
-        &self,
-        now: Duration,
-        producing: Producing,
-        leaving: bool,
-        partitions: &BTreeMap<Partition, Owned>,
-        end_of: impl Fn(Partition) -> Option<Offset>,
-    ) {
+    pub(crate) fn report(&self, seen: &Seen<'_>, log: &impl Log) {
         let (Ok(mut reported_at), Ok(mut status)) =
             (self.reported_at.try_lock(), self.status.try_lock())
         else {
             return;
         };
+        let Seen { now, producing, leaving, partitions, transaction } = *seen;
         let unchanged = status.producing == Some(producing) && status.leaving == leaving;
         if unchanged && now.saturating_sub(*reported_at) < REPORT_PAUSE {
             return;
@@ -317,36 +354,25 @@ impl Shared {
         status.producing = Some(producing);
         status.leaving = leaving;
         status.idle_ms = idle_for(now, partitions).map(milliseconds);
-        status.partitions.clear();
-        status.partitions.extend(
-            partitions
-                .iter()
-                .map(|(partition, owned)| describe(*partition, owned, end_of(*partition))),
-        );
+        status.queues = queues(partitions, transaction, log);
+        let before = std::mem::take(&mut status.partitions);
+        status.partitions.extend(partitions.iter().map(|(partition, owned)| {
+            let mut described = describe(*partition, owned, now, log);
+            described.caught_up_ms = match described.lag_records {
+                Some(0) => Some(wall_clock_ms()),
+                _ => before
+                    .iter()
+                    .find(|old| old.partition == *partition)
+                    .and_then(|old| old.caught_up_ms),
+            };
+            described
+        }));
     }
 }
 
 impl std::fmt::Debug for Shared {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_struct("Shared").field("worker", &self.worker).finish_non_exhaustive()
-    }
-}
-
-impl Figures {
-    fn of(worker: usize) -> Figures {
-        let worker = worker.to_string();
-        let outputs = |topic: &'static str| counter!("floodgate_outputs_total", "worker" => worker.clone(), "topic" => topic);
-        let commits = |outcome: &'static str| counter!("floodgate_commits_total", "worker" => worker.clone(), "outcome" => outcome);
-        let snapshots = |outcome: &'static str| counter!("floodgate_snapshots_total", "worker" => worker.clone(), "outcome" => outcome);
-        Figures {
-            records: counter!("floodgate_records_total", "worker" => worker.clone()),
-            outputs: Topic::ALL.map(|topic| outputs(topic.default_name())),
-            commits: ["committed", "suspect", "unknown", "fenced", "aborted"].map(commits),
-            commit_seconds: histogram!("floodgate_commit_seconds", "worker" => worker.clone()),
-            snapshots: ["published", "failed"].map(snapshots),
-            snapshot_bytes: gauge!("floodgate_snapshot_bytes", "worker" => worker.clone()),
-            snapshot_seconds: histogram!("floodgate_snapshot_seconds", "worker" => worker.clone()),
-        }
     }
 }
 
@@ -364,7 +390,26 @@ fn milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-fn describe(partition: Partition, owned: &Owned, end: Option<Offset>) -> PartitionStatus {
+fn queues(
+    partitions: &BTreeMap<Partition, Owned>,
+    transaction: &Transaction,
+    log: &impl Log,
+) -> QueueStatus {
+    let at_work = |owned: &&Owned| match &owned.phase {
+        Phase::Opening { .. } => true,
+        Phase::Working(working) => working.snapshot.under_way.is_some(),
+        Phase::Waiting { .. } | Phase::Refused(_) => false,
+    };
+    let in_client = log.queues();
+    QueueStatus {
+        fetched: in_client.fetched,
+        unacknowledged: in_client.unacknowledged,
+        uncommitted: transaction.outputs.len() as u64,
+        jobs: partitions.values().filter(at_work).count() as u64,
+    }
+}
+
+fn describe(partition: Partition, owned: &Owned, now: Duration, log: &impl Log) -> PartitionStatus {
     let (phase, reason) = match &owned.phase {
         _ if owned.drain.is_some() => ("draining", None),
         Phase::Opening { .. } => ("opening", None),
@@ -374,25 +419,81 @@ fn describe(partition: Partition, owned: &Owned, end: Option<Offset>) -> Partiti
         Phase::Refused(refusal) => ("refused", Some(refusal.to_string())),
     };
     let working = owned.working();
-    let committed = working.and_then(|working| working.committed);
-    let end = end.map(|offset| offset.0);
+    let end = log.readable_end(partition).map(|offset| offset.0);
     PartitionStatus {
         partition,
         phase,
         reason,
         next: working.map(|working| working.engine.next().0),
-        committed: committed.map(|offset| offset.0),
+        committed: working.and_then(|working| Some(working.committed?.0)),
         replay_until: working.and_then(|working| Some(working.replay?.until.0)),
         end,
-        lag_records: end.map(|end| end.saturating_sub(committed.map_or(0, |offset| offset.0))),
+        lag_records: end.map(|end| lag_records(working, end)),
+        log_end: log.log_end(partition).map(|offset| offset.0),
         time_ms: working.map(|working| working.engine.time().0),
+        committed_time_ms: working.map(|working| working.committed_time.0),
+        caught_up_ms: None,
         holds_open: working.map(|working| working.engine.ledger().holds_open()),
         snapshot: working.and_then(|working| Some(working.snapshot.newest?.0)),
+        snapshot_age_ms: working.map(|working| milliseconds(working.snapshot_age(now))),
+        snapshot_bytes: working.and_then(|working| working.snapshot.newest_bytes),
         digest: working.map(|working| working.engine.digest().to_string()),
     }
+}
+
+/// Records between what is committed and the end of the input. At the end, markers of transactions
+/// may lie in between, which are no records.
+fn lag_records(working: Option<&Working>, end: u64) -> u64 {
+    let Some(working) = working else { return end };
+    let committed = working.committed.map_or(0, |offset| offset.0);
+    if working.at_end_since.is_some() && committed == working.engine.next().0 {
+        return 0;
+    }
+    end.saturating_sub(committed)
 }
 
 /// A lock whose holder panicked still holds a whole value: every change is one assignment.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lag_is_neither_negative_nor_older_than_the_quiet_before_it() {
+        let lag = |records, committed_time_ms, caught_up_ms, replay_until| {
+            let status = PartitionStatus {
+                lag_records: records,
+                committed_time_ms: Some(committed_time_ms),
+                time_ms: Some(950),
+                caught_up_ms,
+                replay_until,
+                ..PartitionStatus::default()
+            };
+            status.lag_ms(1_000)
+        };
+        let cases = [
+            ("the end of the input is not known", lag(None, 10, None, None), None),
+            ("nothing waits", lag(Some(0), 10, None, None), Some(0)),
+            ("an hour was quiet, then one came", lag(Some(1), 10, Some(990), None), Some(10)),
+            ("work on a backlog", lag(Some(9), 400, Some(200), None), Some(600)),
+            ("a backlog from before the start", lag(Some(9), 400, None, None), Some(600)),
+            ("nothing was ever committed", lag(Some(9), 0, None, None), None),
+            ("a replay tells by what it has reached", lag(Some(9), 400, None, Some(7)), Some(50)),
+            ("the log's clock is ahead of ours", lag(Some(1), 1_500, None, None), Some(0)),
+        ];
+        for (what, found, expected) in cases {
+            assert_eq!(found, expected, "{what}");
+        }
+    }
+
+    #[test]
+    fn an_end_that_grew_since_is_not_negative() {
+        let status = |end, log_end| PartitionStatus { end, log_end, ..PartitionStatus::default() };
+        assert_eq!(status(Some(7), Some(9)).undecided_records(), Some(2));
+        assert_eq!(status(Some(9), Some(7)).undecided_records(), Some(0));
+        assert_eq!(status(None, Some(7)).undecided_records(), None);
+    }
 }

@@ -18,6 +18,8 @@ pub(crate) struct Transaction {
     pub(crate) outputs: Outputs,
     /// How many records caused them.
     pub(crate) records: u64,
+    /// When the oldest record of each batch of them was written, by the log's clock, in milliseconds.
+    pub(crate) arrivals: Vec<u64>,
     /// How many of the outputs the producer has.
     pub(crate) produced: usize,
     /// Whether the log's transaction was begun.
@@ -104,6 +106,7 @@ impl Transaction {
     pub(crate) fn clear(&mut self) {
         self.outputs.clear();
         self.records = 0;
+        self.arrivals.clear();
         self.produced = 0;
         self.begun = false;
         self.bases.clear();

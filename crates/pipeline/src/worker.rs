@@ -26,7 +26,7 @@ use crate::opening::{Pipeline, Refusal};
 use crate::partition::{DrainStep, Owned};
 use crate::settings::WorkerSettings;
 use crate::snapshot::Header;
-use crate::status::{Producing, Shared};
+use crate::status::{Producing, Seen, Shared};
 use crate::transaction::Transaction;
 
 /// Longest wait for records in one poll; short enough for a prompt stop.
@@ -216,8 +216,10 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                     && working.snapshot.under_way == Some(offset)
                 {
                     working.snapshot.under_way = None;
-                    if outcome.is_ok() {
+                    if let Ok(published) = outcome {
                         working.snapshot.newest = Some(offset);
+                        working.snapshot.newest_at = self.clock.now();
+                        working.snapshot.newest_bytes = Some(published.bytes);
                     }
                 }
                 if let Some(drain) = &mut owned.drain
@@ -278,15 +280,17 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         for (partition, owned) in &mut self.partitions {
             let Some(working) = owned.live_mut() else { continue };
             let ledger = working.engine.ledger();
-            let idle = working.at_end_since.is_some() && ledger.holds_open() > 0;
+            let since = |at: Duration| now.saturating_sub(at);
             let waited = match working.ticked_at {
-                Some(at) => now.saturating_sub(at) >= quiet,
-                None => {
-                    ledger.sweep_is_due() || now.saturating_sub(working.last_record_at) >= quiet
-                }
+                Some(at) => since(at) >= quiet,
+                None => ledger.sweep_is_due() || since(working.last_record_at) >= quiet,
             };
-            if idle && waited {
+            let due = ledger.holds_open() > 0 && waited;
+            let silent = since(working.last_record_at.max(working.ticked_at.unwrap_or_default()));
+            let heartbeat = self.settings.heartbeat.is_some_and(|heartbeat| silent >= heartbeat);
+            if working.at_end_since.is_some() && (due || heartbeat) {
                 working.ticked_at = Some(now);
+                self.shared.count_tick();
                 if let Err(error) = self.log.append_tick(*partition) {
                     self.shared.trouble("appending a tick", &error.to_string());
                 }
@@ -295,10 +299,10 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     fn report(&mut self) {
-        let Worker { partitions, log, shared, clock, producing, leaving, .. } = self;
-        shared.report(clock.now(), *producing, *leaving, partitions, |partition| {
-            log.readable_end(partition)
-        });
+        let Worker { partitions, transaction, log, shared, clock, producing, leaving, .. } = self;
+        let (producing, leaving) = (*producing, *leaving);
+        let seen = Seen { now: clock.now(), producing, leaving, partitions, transaction };
+        shared.report(&seen, log);
     }
 }
 

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::orders::sale;
 use crate::process::{Process, floodgate, run};
+use crate::served::assert_documented;
 use crate::stage::{Stage, Stamps};
 
 fn board(stage: &Stage, more: &[&str]) -> Process {
@@ -74,6 +75,34 @@ fn assert_shown(board: &mut Process, stage: &Stage) {
     assert!(dimensions.len() >= 9, "{dimensions:?}");
 }
 
+/// Prometheus is told what the API tells.
+fn assert_metrics(board: &mut Process) {
+    let totals = json(board, "/api/v1/totals");
+    let (_, page) = board.get("/metrics");
+    let sample = |name: &str| -> f64 {
+        let line = page.lines().find(|line| line.split(' ').next() == Some(name));
+        let line = line.unwrap_or_else(|| panic!("no {name} in {page}"));
+        line.rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    for (counter, name) in [
+        ("orders_placed", "orders_placed"),
+        ("settled", "settled_fen"),
+        ("net", "net_fen"),
+        ("orders_rejected", "orders_rejected"),
+        ("duplicates", "duplicates"),
+    ] {
+        let told = sample(&format!("floodgate_board_{name}"));
+        assert_eq!(Some(told), totals[counter].as_f64(), "{counter}");
+    }
+    let merchants = json(board, "/api/v1/dimensions/merchant?limit=1");
+    let (id, settled) = (&merchants["items"][0]["value"], &merchants["items"][0]["settled"]);
+    let (_, merchant) = board.get(&format!("/metrics/merchant/{}", id.as_str().unwrap()));
+    let told = format!("floodgate_merchant_settled_fen{{merchant={id}}} {settled}\n");
+    assert!(merchant.contains(&told), "{told} is not in {merchant}");
+    let both = page + &merchant;
+    assert_documented(&both, "board");
+}
+
 #[test]
 fn a_board_shows_what_the_audit_found_right_also_after_a_restart() {
     let Some(stage) = Stage::new(3, Stamps::Create) else { return };
@@ -93,6 +122,7 @@ fn a_board_shows_what_the_audit_found_right_also_after_a_restart() {
     await_read(&mut second);
     assert_shown(&mut second, &stage);
 
+    assert_metrics(&mut second);
     // A saved day is what the next one is compared with.
     let health = json(&mut second, "/api/v1/health");
     let day = health["today"].as_str().unwrap().to_owned();

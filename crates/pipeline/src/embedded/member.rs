@@ -68,6 +68,7 @@ struct Reader {
     /// Where [`Event::End`] was last told of.
     end_told: Option<Offset>,
     readable_end: Option<Offset>,
+    log_end: Option<Offset>,
 }
 
 /// What a fetch brought.
@@ -318,7 +319,7 @@ impl EmbeddedLog {
 
 impl Reader {
     fn at(position: Offset) -> Reader {
-        Reader { is_reading: true, position, end_told: None, readable_end: None }
+        Reader { is_reading: true, position, end_told: None, readable_end: None, log_end: None }
     }
 
     /// Reads one batch, if the position lies within the log.
@@ -331,6 +332,7 @@ impl Reader {
         let log = broker.topics.lock(broker.place(Topic::Input, partition)?);
         let bounds = log.bounds();
         self.readable_end = Some(bounds.last_stable);
+        self.log_end = Some(bounds.next);
         if self.position > bounds.next {
             let Offset(position) = self.position;
             let why = format!("partition {partition} ends before offset {position}");
@@ -479,5 +481,9 @@ impl Log for EmbeddedLog {
 
     fn readable_end(&self, partition: Partition) -> Option<Offset> {
         self.readers.get(&partition)?.readable_end
+    }
+
+    fn log_end(&self, partition: Partition) -> Option<Offset> {
+        self.readers.get(&partition)?.log_end
     }
 }

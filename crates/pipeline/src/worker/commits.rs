@@ -171,10 +171,10 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         for partition in self.transaction.partitions() {
             if let Some(working) = self.partitions.get_mut(&partition).and_then(Owned::working_mut)
             {
-                working.committed = Some(working.engine.next());
+                self.shared.count_effects(&working.note_committed());
             }
         }
-        self.shared.count_committed(self.transaction.records, &self.transaction.outputs);
+        self.shared.count_committed(&self.transaction);
         self.transaction.clear();
     }
 

@@ -125,6 +125,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         refusal: Refusal,
     ) -> Result<(), WorkerError> {
         tracing::error!(partition, "refused: {refusal}");
+        self.shared.count_refusal(&refusal);
         self.shared.hide_stock(partition);
         if refusal.is_configuration() {
             return Err(WorkerError::Configuration(refusal));
