@@ -180,7 +180,7 @@ fn what_is_replayed_is_not_counted_again() {
     let mut records = shop.open(10);
     records.extend(shop.sell(3));
     publisher.publish(&records);
-    let first = stage.settle("counts");
+    let mut first = stage.settle("counts");
     stage.await_settled(publisher.ends());
     first.kill();
     let mut second = stage.settle("counts");
