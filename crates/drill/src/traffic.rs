@@ -199,10 +199,28 @@ impl Traffic {
     /// Puts the next record into `sent`, or returns false if there is none. Timestamps never go
     /// back.
     pub fn next_into(&mut self, sent: &mut Sent) -> bool {
+        self.next_of_catalogue_into(sent) || self.next_of_sale_into(sent)
+    }
+
+    /// The same for what comes before the sale.
+    pub fn next_of_catalogue_into(&mut self, sent: &mut Sent) -> bool {
         sent.value.clear();
-        if !(self.send_catalogue(sent) || self.send_due(sent) || self.send_closing_tick(sent)) {
-            return false;
-        }
+        self.send_catalogue(sent) && self.stamp(sent)
+    }
+
+    /// Has the sale open at that moment, in milliseconds since 1970, instead of when it was to. Only
+    /// between catalogue and sale, and to a moment that is not earlier.
+    pub fn open_at(&mut self, opens_at_ms: i64) {
+        self.start_ms = opens_at_ms - self.world.settings.opening_ms.cast_signed();
+    }
+
+    fn next_of_sale_into(&mut self, sent: &mut Sent) -> bool {
+        sent.value.clear();
+        (self.send_due(sent) || self.send_closing_tick(sent)) && self.stamp(sent)
+    }
+
+    /// Gives a record its time, and counts it.
+    fn stamp(&mut self, sent: &mut Sent) -> bool {
         sent.timestamp_ms = self.start_ms + self.now_ms.cast_signed();
         let bytes = sent.key().unwrap_or_default().len() + sent.value().unwrap_or_default().len();
         self.summary.add(sent.kind, bytes);

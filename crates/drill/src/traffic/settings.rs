@@ -2,6 +2,8 @@
 //! of a thousand, so that no rounding can make two machines differ. Nothing here is a setting of
 //! Floodgate; the windows only say at which rules the late and early commands take aim.
 
+use crate::profile::Profile;
+
 /// What becomes of an order after its placement, as its buyer and its publisher would have it.
 /// What Floodgate answers may differ: a shelf can be empty.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,6 +84,8 @@ pub struct Settings {
 
     /// The sale opens so many milliseconds after the start; the catalogue comes before.
     pub opening_ms: u64,
+    /// When orders arrive. Without one it is as the next four say.
+    pub profile: Option<Profile>,
     /// Orders arriving in a second of virtual time, averaged over the sale.
     pub orders_per_second: u64,
     /// The sale lasts at least so many milliseconds, so that in a small run too payments meet
@@ -158,6 +162,7 @@ impl Default for Settings {
             lines_max: 6,
             orders_per_buyer: 2,
             opening_ms: 60_000,
+            profile: None,
             orders_per_second: 20_000,
             sale_ms_min: 60_000,
             rush_orders_per_mille: 200,

@@ -278,9 +278,13 @@ impl World {
         self.fates[((order % 1000 * 617 + turn) % 1000) as usize]
     }
 
-    /// When an order arrives, in milliseconds after the start: a rush, and then an even flow.
+    /// When an order arrives, in milliseconds after the start: as the profile says, or else in a
+    /// rush and then an even flow.
     pub(super) fn arrival_ms(&self, order: u64) -> u64 {
         let settings = &self.settings;
+        if let Some(profile) = &settings.profile {
+            return settings.opening_ms + profile.arrival_ms(order);
+        }
         let flow_ms =
             u128::from(self.orders) * 1000 / u128::from(settings.orders_per_second.max(1));
         let sale_ms = flow_ms.max(settings.sale_ms_min.into());

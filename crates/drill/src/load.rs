@@ -1,0 +1,201 @@
+//! A load in real time: traffic is published at the moment at which each record is due, whatever the
+//! pipeline makes of it, and the answers are timed from that moment.
+//!
+//! Open loop: a publisher that falls behind does not wait for anything, it is late, and what is late
+//! is counted; its lateness is part of the latency (no coordinated omission). A record's timestamp is
+//! the moment at which it was due, and an answer carries T, which is its cause's timestamp as long as
+//! timestamps do not go back. So an answer's latency is the moment at which it was read less its own
+//! timestamp, to the millisecond, and nothing has to be remembered of what was sent. Not a judge: the
+//! audit is. Invariant: nothing is published before it is due.
+
+mod clock;
+mod meter;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::traffic::{Sent, Traffic};
+
+pub use clock::WallClock;
+pub use meter::{Measured, Meter, Second};
+
+/// A record is late if it is published later than this after it was due.
+pub const LATE_MS: i64 = 10;
+/// Longest wait between two looks at the publisher.
+const WAIT_MAX: Duration = Duration::from_millis(1);
+/// Records after which the meter is told, however busy the publisher is.
+const TOLD_EACH: u64 = 4_096;
+
+/// Why a load cannot go on.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct LoadError(pub String);
+
+/// Where records are published.
+pub trait Publisher {
+    /// Hands a record on. Waits only where too many are under way.
+    ///
+    /// # Errors
+    /// If no further record can be published.
+    fn publish(&mut self, record: &Sent) -> Result<(), LoadError>;
+
+    /// Serves what is under way, for about `wait`.
+    fn serve(&mut self, wait: Duration);
+
+    /// Waits until every record is delivered, or has failed.
+    ///
+    /// # Errors
+    /// If that does not come about.
+    fn flush(&mut self) -> Result<(), LoadError>;
+
+    /// Records that could not be delivered so far.
+    fn failed(&self) -> u64;
+}
+
+/// An output of the pipeline, other than a counter.
+#[derive(Debug, Clone, Copy)]
+pub struct Answer<'a> {
+    /// Input and output partition.
+    pub partition: u32,
+    /// Its timestamp, which is T, in milliseconds since 1970.
+    pub timestamp_ms: i64,
+    /// Its value.
+    pub value: Option<&'a [u8]>,
+    /// What a dead letter says about itself.
+    pub dead_letter: Option<DeadLetter<'a>>,
+}
+
+/// What a dead letter's headers say.
+#[derive(Debug, Clone, Copy)]
+pub struct DeadLetter<'a> {
+    /// Why the record was not accepted.
+    pub code: &'a str,
+    /// Offset of the record.
+    pub offset: u64,
+}
+
+/// Where answers are read, committed ones only.
+pub trait Answers: Send {
+    /// Hands on what has come; waits at most `wait` for the first.
+    ///
+    /// # Errors
+    /// Why nothing can be read for now; it can be asked again.
+    fn look(&mut self, wait: Duration, on: &mut dyn FnMut(&Answer<'_>)) -> Result<(), LoadError>;
+}
+
+/// Publishes the catalogue as fast as the publisher takes it; gives the number of its records.
+///
+/// # Errors
+/// The publisher's.
+pub fn publish_catalogue(
+    traffic: &mut Traffic,
+    publisher: &mut impl Publisher,
+    mut on_progress: impl FnMut(u64),
+) -> Result<u64, LoadError> {
+    let mut sent = Sent::new();
+    let mut records = 0;
+    while traffic.next_of_catalogue_into(&mut sent) {
+        publisher.publish(&sent)?;
+        records += 1;
+        if records % TOLD_EACH == 0 {
+            publisher.serve(Duration::ZERO);
+            on_progress(records);
+        }
+    }
+    publisher.flush()?;
+    on_progress(records);
+    Ok(records)
+}
+
+/// Publishes the sale, each record when it is due, up to `ends_at_ms`; what is due later is left out.
+/// Ends early when `stop` is set.
+///
+/// # Errors
+/// The publisher's.
+pub fn drive(
+    traffic: &mut Traffic,
+    publisher: &mut impl Publisher,
+    clock: &WallClock,
+    ends_at_ms: i64,
+    meter: &Meter,
+    stop: &AtomicBool,
+) -> Result<(), LoadError> {
+    let mut sent = Sent::new();
+    let mut pace = Pace { clock, meter, now_ms: clock.now_ms(), at_ms: i64::MIN, records: 0 };
+    while traffic.next_into(&mut sent) && sent.timestamp_ms < ends_at_ms {
+        if sent.timestamp_ms != pace.at_ms {
+            pace.begin(sent.timestamp_ms, publisher);
+            // Relaxed: nothing is handed over with the flag.
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+        }
+        publisher.publish(&sent)?;
+        pace.published(sent.partition);
+    }
+    pace.tell();
+    publisher.flush()
+}
+
+/// Where the publisher is in time.
+struct Pace<'a> {
+    clock: &'a WallClock,
+    meter: &'a Meter,
+    now_ms: i64,
+    /// The millisecond whose records are being published.
+    at_ms: i64,
+    /// Records of it that the meter has not been told of.
+    records: u64,
+}
+
+impl Pace<'_> {
+    /// Waits for a millisecond to come.
+    fn begin(&mut self, at_ms: i64, publisher: &mut impl Publisher) {
+        self.tell();
+        self.at_ms = at_ms;
+        self.now_ms = self.clock.now_ms();
+        while self.now_ms < at_ms {
+            let left = Duration::from_millis((at_ms - self.now_ms).unsigned_abs());
+            publisher.serve(left.min(WAIT_MAX));
+            self.now_ms = self.clock.now_ms();
+        }
+        self.meter.failed(publisher.failed());
+    }
+
+    fn published(&mut self, partition: u32) {
+        self.records += 1;
+        self.meter.published(partition);
+        if self.records == TOLD_EACH {
+            self.now_ms = self.clock.now_ms();
+            self.tell();
+        }
+    }
+
+    fn tell(&mut self) {
+        if self.records > 0 {
+            self.meter.sent(self.at_ms, self.now_ms, self.records);
+            self.records = 0;
+        }
+    }
+}
+
+/// Reads answers and has them measured until `stop` is set; what goes wrong is told to `on_trouble`.
+pub fn listen(
+    answers: &mut dyn Answers,
+    clock: &WallClock,
+    meter: &Meter,
+    stop: &AtomicBool,
+    on_trouble: &mut dyn FnMut(&LoadError),
+) {
+    const WAIT: Duration = Duration::from_millis(20);
+    // Relaxed: nothing is handed over with the flag.
+    while !stop.load(Ordering::Relaxed) {
+        let mut batch = meter.batch();
+        let looked = answers.look(WAIT, &mut |answer| batch.answer(answer, clock));
+        meter.answered(&mut batch, clock.now_ms());
+        if let Err(error) = looked {
+            on_trouble(&error);
+            std::thread::sleep(WAIT);
+        }
+    }
+}
