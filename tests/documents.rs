@@ -58,6 +58,7 @@ fn links_of_the_readme_lead_somewhere() {
         "docs/board.md",
         "docs/contract.md",
         "docs/metrics.md",
+        "docs/rehearsal.md",
         "docs/reliability.md",
         "docs/runbook.md",
     ] {

@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drill::threshold::Threshold;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -42,6 +43,9 @@ pub(crate) enum Command {
     /// Print what Prometheus and Grafana need, for the configured names.
     #[command(subcommand)]
     Generate(Generate),
+    /// Rehearse a sale day: load by the clock, and a verdict on speed and correctness together.
+    #[command(subcommand)]
+    Drill(Drill),
     /// Derive every output from the input again, with other code, and compare.
     #[command(
         long_about = "Derive every output from the input again, with other code, and compare. A \
@@ -161,6 +165,79 @@ pub(crate) struct Board {
     /// The records carry a time of their own: tell ages and the day by it, not by this machine's clock.
     #[arg(long)]
     pub(crate) rehearsal: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Drill {
+    /// Publish a sale day's traffic by the clock, time the answers, and judge.
+    #[command(
+        after_help = "Examples:\n  floodgate drill run --topic-prefix drill. --peak 5000\n  floodgate drill run --topic-prefix drill. --profile '500/s for 1m, 20k/s at +26s, 5k/s for 2m' --fail-if 'p99>80ms' --out friday"
+    )]
+    Run(DrillRun),
+    /// Draw a report again, beside an earlier one if you like.
+    #[command(
+        after_help = "Example:\n  floodgate drill report friday/drill-report.json --compare thursday/drill-report.json --out both.html"
+    )]
+    Report(DrillReport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillRun {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Orders a second over time, in stages: `RATE/s for TIME` holds a rate, `RATE/s at +TIME` reaches it
+    /// in a straight line.
+    #[arg(long, value_name = "STAGES", conflicts_with = "profile_file")]
+    pub(crate) profile: Option<String>,
+    /// The same from a file, stages separated by commas or lines; `#` begins a comment.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) profile_file: Option<PathBuf>,
+    /// Orders a second at the peak of the built-in sale day of four minutes, which is the profile
+    /// unless another one is given: quiet, the step at midnight, the peak, the plateau, the evening.
+    #[arg(long, value_name = "RATE", default_value_t = 1_000.0)]
+    pub(crate) peak: f64,
+    /// Everything that is published follows from it and from the profile.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Partitions of topics that have to be created first.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) partitions: u32,
+    /// Fail if this comes true, as in `p99>80ms`; can be given several times.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) fail_if: Vec<Threshold>,
+    /// Give up when the pipeline has not moved for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) patience: u64,
+    /// Where the report is written.
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub(crate) out: PathBuf,
+    /// Publish made-up orders into topics without a prefix.
+    #[arg(long)]
+    pub(crate) yes_into_production: bool,
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillReport {
+    /// The report's JSON.
+    pub(crate) report: Option<PathBuf>,
+    /// An earlier report to draw beside it.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) compare: Option<PathBuf>,
+    /// Where the page is written.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) out: Option<PathBuf>,
+    /// Judge by these conditions instead of the report's own.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) fail_if: Vec<Threshold>,
+    /// Print the JSON schema of reports instead.
+    #[arg(long)]
+    pub(crate) schema: bool,
+    /// How to print the report.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

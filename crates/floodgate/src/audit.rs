@@ -52,34 +52,46 @@ enum Why {
 
 /// What is printed.
 #[derive(Debug, Default, Serialize)]
-struct Report {
+pub(crate) struct Report {
     #[serde(flatten)]
-    audit: AuditReport,
+    pub(crate) audit: AuditReport,
     beginnings: Vec<Beginning>,
 }
 
 /// Audits all partitions; exit code 1 unless every figure is 0.
 pub(crate) fn run(arguments: &arguments::Audit) -> anyhow::Result<Exit> {
     let mut tools = Tools::new(&arguments.connection, arguments.snapshots.as_ref())?;
+    let report = judge(&mut tools, arguments.from_snapshot, |sentence| {
+        if arguments.format == Format::Text {
+            say(sentence);
+        }
+    })?;
+    print(&report, arguments.format)?;
+    Ok(if report.audit.verdict.clean() { Exit::Well } else { Exit::DoesNotHold })
+}
+
+/// Audits all partitions; `on_partition` learns how each was audited.
+pub(crate) fn judge(
+    tools: &mut Tools,
+    wants_snapshot: bool,
+    mut on_partition: impl FnMut(&str),
+) -> anyhow::Result<Report> {
     let all: Vec<Partition> = (0..tools.partitions).collect();
     let committed = tools.offsets.committed(&all, COMMITTED_WAIT).context("committed offsets")?;
     let mut report = Report::default();
     for (partition, committed) in all.into_iter().zip(committed) {
         let committed = committed.offset.unwrap_or_default();
-        let (beginning, model) = begin(&mut tools, partition, committed, arguments.from_snapshot)?;
-        let log = open(&tools, &beginning, committed)?;
+        let (beginning, model) = begin(tools, partition, committed, wants_snapshot)?;
+        let log = open(tools, &beginning, committed)?;
         let verdict = match model {
             Some(model) => model::audit_partition_from(model, log)?,
             None => model::audit_partition(&model_rules(&tools.pipeline.rules), log)?,
         };
-        if arguments.format == Format::Text {
-            say(&sentence(&beginning, &verdict));
-        }
+        on_partition(&sentence(&beginning, &verdict));
         report.audit.add(verdict);
         report.beginnings.push(beginning);
     }
-    print(&report, arguments.format)?;
-    Ok(if report.audit.verdict.clean() { Exit::Well } else { Exit::DoesNotHold })
+    Ok(report)
 }
 
 /// Decides where the audit of a partition begins; with a model that stands there, unless that is

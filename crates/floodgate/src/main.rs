@@ -11,6 +11,7 @@ mod connection;
 mod demo;
 #[cfg(test)]
 mod deployment;
+mod drill;
 mod exit;
 mod fleet;
 mod generate;
@@ -46,6 +47,8 @@ fn main() -> ExitCode {
         }
         Command::Generate(arguments::Generate::Alerts(arguments)) => generate::alerts(&arguments),
         Command::Generate(arguments::Generate::Grafana(arguments)) => generate::grafana(&arguments),
+        Command::Drill(arguments::Drill::Run(arguments)) => drill::run::run(&arguments),
+        Command::Drill(arguments::Drill::Report(arguments)) => drill::report::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
         Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),
         Command::Validate(arguments) => validate::run(&arguments),

@@ -12,7 +12,7 @@ use pipeline::opening::Pipeline;
 use pipeline::store::ObjectSnapshots;
 
 use crate::arguments::Connection;
-use crate::configuration::Overrides;
+use crate::configuration::{Configuration, Overrides};
 use crate::connection;
 
 /// See the module's documentation.
@@ -31,7 +31,11 @@ impl Tools {
     ) -> anyhow::Result<Tools> {
         let mut overrides = Overrides::default();
         overrides.set("snapshots.directory", snapshots);
-        let configuration = connection::configuration_of_tool(connection, &mut overrides)?;
+        Tools::of(connection::configuration_of_tool(connection, &mut overrides)?)
+    }
+
+    /// The same for a command that has read its configuration.
+    pub(crate) fn of(configuration: Configuration) -> anyhow::Result<Tools> {
         let (settings, mut offsets) = connection::offsets(&configuration)?;
         let cluster = connection::cluster(&mut offsets)
             .with_context(|| format!("asking Kafka at {}", settings.brokers))?;

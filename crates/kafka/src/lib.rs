@@ -14,6 +14,7 @@
 
 mod absence;
 pub mod admin;
+pub mod answers;
 mod batch;
 mod errors;
 mod fetcher;
@@ -25,6 +26,7 @@ mod metadata;
 mod offsets;
 mod ownership;
 mod producer;
+pub mod publisher;
 pub mod reader;
 mod settings;
 mod ticks;

@@ -64,6 +64,11 @@ impl KafkaOffsets {
         Ok((offset(low)?, offset(high)?))
     }
 
+    /// The offset that the next record of an output's partition will get.
+    pub fn output_end(&self, topic: Topic, partition: Partition) -> Result<Offset, LogError> {
+        Ok(Offset(self.bounds(self.settings.topics.output(topic), partition)?.1))
+    }
+
     /// Who belongs to the group at present, as `client id at host`: also who has died, until its
     /// session ends.
     pub fn members(&self) -> Result<Vec<String>, LogError> {

@@ -299,6 +299,32 @@ impl Settings {
         config
     }
 
+    /// A publisher's producer, for drills.
+    pub(crate) fn publisher(&self) -> ClientConfig {
+        let mut config = self.client(
+            &[
+                ("compression.type", "lz4"),
+                ("linger.ms", "5"),
+                ("batch.num.messages", "20000"),
+                ("batch.size", "1000000"),
+                ("queue.buffering.max.messages", "500000"),
+                ("queue.buffering.max.kbytes", "262144"),
+            ],
+            &self.producer,
+        );
+        let message_bytes_max = MESSAGE_BYTES_MAX.to_string();
+        set(
+            &mut config,
+            &[
+                ("enable.idempotence", "true"),
+                ("acks", "all"),
+                ("message.max.bytes", &message_bytes_max),
+                ("delivery.report.only.error", "true"),
+            ],
+        );
+        config
+    }
+
     /// The producer of ticks: a late tick is as needless as a lost one.
     pub(crate) fn ticks(&self) -> ClientConfig {
         let mut config = self.client(

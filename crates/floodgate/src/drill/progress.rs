@@ -1,0 +1,109 @@
+//! What a drill shows while it runs: one line that changes on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use drill::load::{Meter, Second, WallClock};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::arguments::Format;
+use crate::print::grouped;
+
+const LOOK: Duration = Duration::from_millis(200);
+/// How often a plain line is written.
+const PLAIN_EACH: Duration = Duration::from_secs(5);
+
+/// See the module's documentation.
+pub(super) struct Progress {
+    bar: ProgressBar,
+    is_terminal: bool,
+    is_shown: bool,
+}
+
+impl Progress {
+    pub(super) fn new(format: Format) -> Progress {
+        let is_terminal = std::io::stderr().is_terminal();
+        let is_shown = format == Format::Text;
+        let bar = match is_shown && is_terminal {
+            true => ProgressBar::new_spinner().with_style(
+                ProgressStyle::with_template("{spinner} {msg}")
+                    .unwrap_or_else(|_| ProgressStyle::default_spinner()),
+            ),
+            false => ProgressBar::hidden(),
+        };
+        Progress { bar, is_terminal, is_shown }
+    }
+
+    /// Says something that stays.
+    pub(super) fn say(&self, line: &str) {
+        if self.is_shown && self.is_terminal {
+            self.bar.println(line);
+        } else if self.is_shown {
+            plain(line);
+        }
+    }
+
+    pub(super) fn catalogue(&self, records: u64) {
+        self.show(&format!("catalogue: {} records published", grouped(records)));
+    }
+
+    pub(super) fn settling(&self, left: u64) {
+        self.show(&format!("{} records not settled yet", grouped(left)));
+    }
+
+    fn show(&self, message: &str) {
+        self.bar.set_message(message.to_owned());
+        self.bar.tick();
+    }
+
+    /// Shows how the load goes until it is over.
+    pub(super) fn watch(
+        &self,
+        meter: &Meter,
+        clock: &WallClock,
+        ends_at_ms: i64,
+        over: &AtomicBool,
+    ) {
+        let mut told_at = Instant::now();
+        // Relaxed: nothing is handed over with the flag.
+        while !over.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+            let left_ms = ends_at_ms - clock.now_ms();
+            if !self.is_shown
+                || left_ms <= 0
+                || (!self.is_terminal && told_at.elapsed() < PLAIN_EACH)
+            {
+                continue;
+            }
+            told_at = Instant::now();
+            let line = line(meter, left_ms);
+            if self.is_terminal { self.show(&line) } else { plain(&line) }
+        }
+        self.bar.finish_and_clear();
+    }
+}
+
+fn line(meter: &Meter, left_ms: i64) -> String {
+    let measured = meter.measured();
+    // The last second is not over.
+    let last = measured.seconds.iter().rev().nth(1).cloned().unwrap_or_default();
+    let Second { due, sent, answered, p50_ms, p99_ms, .. } = last;
+    let rejected: u64 = measured.rejections.values().sum();
+    format!(
+        "{:>4} s left   due {}/s   sent {}/s   answered {}/s   p50 {p50_ms} ms   p99 {p99_ms} ms   \
+         behind {}   late {}   rejected {}",
+        left_ms / 1_000,
+        grouped(due),
+        grouped(sent),
+        grouped(answered),
+        grouped(meter.behind()),
+        grouped(measured.late),
+        grouped(rejected)
+    )
+}
+
+#[allow(clippy::print_stderr, reason = "progress of a command, through here alone")]
+fn plain(line: &str) {
+    eprintln!("{line}");
+}
