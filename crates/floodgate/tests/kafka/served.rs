@@ -159,12 +159,21 @@ fn series_of_a_partition_end_with_its_ownership() {
     let mut second = stage.settle_with(&["--instance", "second", "--workers", "1"]);
     second.await_live(1);
     first.await_live(1);
-    let (first_owns, second_owns) = (series(&mut first), series(&mut second));
-    assert_eq!((first_owns.len(), second_owns.len()), (1, 1));
+    let (first_owns, second_owns) = (own_series(&mut first, 1), own_series(&mut second, 1));
     assert!(first_owns.is_disjoint(&second_owns), "{first_owns:?} {second_owns:?}");
     first.stop();
     second.await_live(2);
-    assert_eq!(series(&mut second).len(), 2);
+    own_series(&mut second, 2);
+}
+
+/// The series of a process that works on so many partitions: never more, and all of them as soon as each
+/// partition's end is known from a first fetch.
+fn own_series(settle: &mut Process, partitions: usize) -> BTreeSet<String> {
+    settle.await_some("a series for each partition", |settle| {
+        let series = series(settle);
+        assert!(series.len() <= partitions, "{series:?}");
+        (series.len() == partitions).then_some(series)
+    })
 }
 
 /// Waits until a page of metrics is as it should be.
