@@ -199,3 +199,60 @@ pub fn listen(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::traffic::Settings;
+
+    /// A publisher that keeps when it was handed each record.
+    struct Noting {
+        clock: WallClock,
+        /// Due and published, in milliseconds since 1970.
+        handed: Vec<(i64, i64)>,
+    }
+
+    impl Publisher for Noting {
+        fn publish(&mut self, record: &Sent) -> Result<(), LoadError> {
+            self.handed.push((record.timestamp_ms, self.clock.now_ms()));
+            Ok(())
+        }
+
+        fn serve(&mut self, wait: Duration) {
+            std::thread::sleep(wait);
+        }
+
+        fn flush(&mut self) -> Result<(), LoadError> {
+            Ok(())
+        }
+
+        fn failed(&self) -> u64 {
+            0
+        }
+    }
+
+    #[test]
+    fn nothing_is_published_before_it_is_due_nor_what_is_due_after_the_end() {
+        let clock = WallClock::new();
+        let profile: crate::profile::Profile = "2000/s for 300ms".parse().unwrap();
+        let settings = Settings { profile: Some(profile.clone()), ..Settings::default() };
+        let starts_at = clock.now_ms() - settings.opening_ms.cast_signed();
+        let mut traffic = Traffic::new(settings, profile.orders(), 7, 2, starts_at);
+        let mut publisher = Noting { clock, handed: Vec::new() };
+        let catalogue = publish_catalogue(&mut traffic, &mut publisher, |_| {}).unwrap();
+        assert_eq!(catalogue, publisher.handed.len() as u64);
+
+        publisher.handed.clear();
+        let opens_at = clock.now_ms() + 20;
+        traffic.open_at(opens_at);
+        let meter = Meter::new(opens_at, &[0, 0]);
+        let stop = AtomicBool::new(false);
+        drive(&mut traffic, &mut publisher, &clock, opens_at + 300, &meter, &stop).unwrap();
+        let handed = &publisher.handed;
+        assert!(handed.len() >= 600 && handed.iter().all(|(due, at)| due <= at), "{handed:?}");
+        assert!(handed.iter().all(|(due, _)| (opens_at..opens_at + 300).contains(due)));
+        assert!(handed.is_sorted());
+        let measured = meter.measured();
+        assert_eq!((measured.sent, meter.behind()), (handed.len() as u64, handed.len() as u64));
+    }
+}

@@ -226,6 +226,20 @@ impl Report {
     }
 }
 
+/// A number as people read it: with a comma before every third digit.
+#[must_use]
+pub fn grouped(number: impl std::fmt::Display) -> String {
+    let digits = number.to_string();
+    let mut text = String::with_capacity(digits.len() * 4 / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 /// The schema of a report's JSON.
 #[must_use]
 pub fn schema() -> serde_json::Value {
@@ -326,6 +340,13 @@ pub(crate) mod tests {
         );
         assert!(latency.distribution.is_sorted_by(|a, b| a.share <= b.share && a.ms <= b.ms));
         assert_eq!(latency.distribution.last().map(|last| last.ms), Some(1_000));
+    }
+
+    #[test]
+    fn numbers_are_grouped_in_threes() {
+        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(grouped(number), text);
+        }
     }
 
     /// Whoever reads reports relies on the published schema.

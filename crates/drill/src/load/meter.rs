@@ -136,6 +136,12 @@ impl Meter {
         pairs.map(|(published, decided)| load(published).saturating_sub(load(decided))).sum()
     }
 
+    /// Answers read so far, those to the catalogue included.
+    #[must_use]
+    pub fn answers(&self) -> u64 {
+        self.lock().answers.values().sum()
+    }
+
     pub(super) fn published(&self, partition: u32) {
         // Relaxed: as in `behind`. Only the publisher writes it.
         self.published[partition as usize].fetch_add(1, Ordering::Relaxed);
@@ -172,6 +178,10 @@ impl Meter {
             }
         }
         let (second, behind) = (self.second(now_ms), self.behind());
+        if batch.kinds.is_empty() && batch.latencies.is_empty() && behind == 0 {
+            // Nothing is told of the time after the last answer.
+            return;
+        }
         let mut measured = self.lock();
         measured.turn_to(second);
         for latency in batch.latencies.drain(..) {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use super::plot::{Chart, Line, escaped, round_step};
-use super::{Quantile, Report, Verdict};
+use super::{Quantile, Report, Verdict, grouped};
 use crate::load::Second;
 
 const STYLE: &str = include_str!("page.css");
@@ -228,21 +228,6 @@ fn short(value: f64) -> String {
     }
 }
 
-/// A number with a comma before every third digit.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let first = match digits.len() % 3 {
-        0 => 3.min(digits.len()),
-        first => first,
-    };
-    let (head, rest) = digits.split_at(first);
-    rest.as_bytes().chunks(3).fold(head.to_owned(), |mut text, digits| {
-        text.push(',');
-        text.extend(digits.iter().map(|digit| char::from(*digit)));
-        text
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -270,12 +255,5 @@ mod tests {
             assert!(!shown.contains(outside), "{outside}");
         }
         assert!(shown.contains("kill -9 &lt;settle&gt;") && shown.contains("earlier 80 ms"));
-    }
-
-    #[test]
-    fn numbers_are_grouped_in_threes() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (1_234_567, "1,234,567")] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

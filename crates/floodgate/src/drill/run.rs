@@ -4,7 +4,6 @@
 //! the topics that a pipeline uses in earnest are never written to without being asked for.
 
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -34,9 +33,9 @@ const OPENS_AFTER_MS: i64 = 1_000;
 /// Longest wait for committed offsets.
 const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
-/// Counters are written at the latest when no record has come for a second (contract, section 6); so
-/// long without one, and they are all there or never will be.
-const COUNTERS_REST: Duration = Duration::from_secs(3);
+/// Counters are written at the latest when no record has come for a second (contract, section 6), and
+/// answers take no longer to be read; so long without any, and they are all there or never will be.
+const REST: Duration = Duration::from_secs(3);
 /// Findings that a report repeats.
 const FINDINGS_MAX: usize = 20;
 
@@ -107,34 +106,18 @@ fn rehearse(
     tools: &mut Tools,
     stop: &AtomicBool,
 ) -> anyhow::Result<Report> {
-    let progress = Progress::new(arguments.format);
-    let patience = Duration::from_secs(arguments.patience);
+    let progress = &Progress::new(arguments.format);
+    let waits = Waits { patience: Duration::from_secs(arguments.patience), stop, progress };
     let clock = WallClock::new();
-    let rules = tools.pipeline.rules;
-    let settings = traffic_settings(profile, &rules);
+    let settings = traffic_settings(profile, &tools.pipeline.rules);
     let starts_at = clock.now_ms() - settings.opening_ms.cast_signed();
     let mut traffic =
         Traffic::new(settings, profile.orders(), arguments.seed, tools.partitions, starts_at);
     let mut publisher = OnKafka(Publisher::new(&tools.settings)?);
-
-    let catalogue = load::publish_catalogue(&mut traffic, &mut publisher, |records| {
-        progress.catalogue(records);
-    })?;
-    progress.say(&format!("{} records of the catalogue are published", grouped(catalogue)));
-    let left = settle_up(tools, patience, stop, &progress).context("settling the catalogue")?;
-    ensure!(
-        left == 0,
-        "{} records of the catalogue are still not settled, and nothing has moved for {} s: does a \
-         `floodgate settle` consume {}?",
-        grouped(left),
-        patience.as_secs(),
-        tools.settings.topics.orders
-    );
+    let catalogue = settle_catalogue(tools, &mut traffic, &mut publisher, &waits)?;
 
     let opens_at = clock.now_ms() + OPENS_AFTER_MS;
     traffic.open_at(opens_at);
-    let meter = Arc::new(Meter::new(opens_at, &ends(tools)?));
-    let ends_at = opens_at + (profile.seconds() * 1_000.0) as i64;
     let told = PlanTold {
         profile: profile.to_string(),
         seconds: profile.seconds(),
@@ -143,43 +126,74 @@ fn rehearse(
         opened_at_ms: opens_at,
         catalogue,
     };
-    let left = measure(
-        tools,
-        &mut traffic,
+    let mut sale = Sale {
+        traffic,
         publisher,
-        &clock,
-        ends_at,
-        &meter,
-        &progress,
-        Waits { patience, stop },
-    )?;
+        meter: Meter::new(opens_at, &ends(tools)?),
+        ends_at: opens_at + (profile.seconds() * 1_000.0) as i64,
+    };
+    let left = measure(tools, &mut sale, &clock, &waits)?;
 
-    let mut report = Report::new(told, meter.measured(), traffic.summary().orders);
-    await_counters(tools, patience)?;
+    let mut report = Report::new(told, sale.meter.measured(), sale.traffic.summary().orders);
     progress.say("Now the audit derives every output again from the input, with other code ...");
     report.verdict = verdict(tools, left)?;
     report.judge(&arguments.fail_if);
     Ok(report)
 }
 
+/// How long is waited, and who is told meanwhile.
 struct Waits<'a> {
+    /// Without anything moving.
     patience: Duration,
     stop: &'a AtomicBool,
+    progress: &'a Progress,
 }
 
-/// Publishes the sale while answers are read, and waits until it is settled; gives what is not.
-#[expect(clippy::too_many_arguments, reason = "the parts of one load, put together in one place")]
-fn measure(
+/// What is published from the opening on.
+struct Sale {
+    traffic: Traffic,
+    publisher: OnKafka,
+    meter: Meter,
+    /// In milliseconds since 1970.
+    ends_at: i64,
+}
+
+/// Publishes the catalogue and waits until it is settled; gives the number of its records.
+fn settle_catalogue(
     tools: &mut Tools,
     traffic: &mut Traffic,
-    mut publisher: OnKafka,
+    publisher: &mut OnKafka,
+    waits: &Waits<'_>,
+) -> anyhow::Result<u64> {
+    let Waits { patience, stop, progress } = waits;
+    let records =
+        load::publish_catalogue(traffic, publisher, |records| progress.catalogue(records))?;
+    progress.say(&format!("{} records of the catalogue are published", grouped(records)));
+    let left = settle_up(tools, waits).context("settling the catalogue")?;
+    // Relaxed: nothing is handed over with the flag.
+    ensure!(!stop.load(Ordering::Relaxed), "stopped before the sale opened");
+    ensure!(
+        left == 0,
+        "{} records of the catalogue are still not settled, and nothing has moved for {} s: does a \
+         `floodgate settle` consume {}?",
+        grouped(left),
+        patience.as_secs(),
+        tools.settings.topics.orders
+    );
+    Ok(records)
+}
+
+/// Publishes the sale while answers are read, and waits until it is settled and everything that was
+/// written has been read; gives the number of records that are not settled.
+fn measure(
+    tools: &mut Tools,
+    sale: &mut Sale,
     clock: &WallClock,
-    ends_at: i64,
-    meter: &Arc<Meter>,
-    progress: &Progress,
-    waits: Waits<'_>,
+    waits: &Waits<'_>,
 ) -> anyhow::Result<u64> {
     let mut answers = AnswersOnKafka(AnswerReader::start(&tools.settings, tools.partitions)?);
+    let Sale { traffic, publisher, meter, ends_at } = sale;
+    let (meter, ends_at) = (&*meter, *ends_at);
     let over = AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
@@ -187,12 +201,11 @@ fn measure(
                 tracing::warn!(%error, "reading answers");
             });
         });
-        threads.spawn(|| progress.watch(meter, clock, ends_at, &over));
-        let driven = load::drive(traffic, &mut publisher, clock, ends_at, meter, waits.stop)
+        threads.spawn(|| waits.progress.watch(meter, clock, ends_at, &over));
+        let driven = load::drive(traffic, publisher, clock, ends_at, meter, waits.stop)
             .map_err(anyhow::Error::from)
-            .and_then(|()| settle_up(tools, waits.patience, waits.stop, progress));
-        // The last answers are on their way when the offsets are committed.
-        std::thread::sleep(Duration::from_millis(500));
+            .and_then(|()| settle_up(tools, waits))
+            .and_then(|left| await_rest(tools, meter, waits.patience).map(|()| left));
         // Relaxed: nothing is handed over with the flag.
         over.store(true, Ordering::Relaxed);
         driven
@@ -220,12 +233,8 @@ fn ends(tools: &mut Tools) -> Result<Vec<u64>, LogError> {
 
 /// Waits until all that was published is settled, or nothing has moved for `patience`; gives the
 /// number of records that are not settled.
-fn settle_up(
-    tools: &mut Tools,
-    patience: Duration,
-    stop: &AtomicBool,
-    progress: &Progress,
-) -> anyhow::Result<u64> {
+fn settle_up(tools: &mut Tools, waits: &Waits<'_>) -> anyhow::Result<u64> {
+    let Waits { patience, stop, progress } = waits;
     let all: Vec<Partition> = (0..tools.partitions).collect();
     let ends = ends(tools)?;
     let (mut least, mut moved_at) = (ends.iter().sum(), Instant::now());
@@ -246,27 +255,27 @@ fn settle_up(
             progress.settling(left);
         }
         // Relaxed: nothing is handed over with the flag.
-        if least == 0 || moved_at.elapsed() >= patience || stop.load(Ordering::Relaxed) {
+        if least == 0 || moved_at.elapsed() >= *patience || stop.load(Ordering::Relaxed) {
             return Ok(least);
         }
         std::thread::sleep(LOOK);
     }
 }
 
-/// Waits until no counter has been written for a while, at most for `patience`.
-fn await_counters(tools: &Tools, patience: Duration) -> Result<(), LogError> {
-    let ends = || -> Result<Vec<Offset>, LogError> {
-        let all = 0..tools.partitions;
-        all.map(|partition| tools.offsets.output_end(wire::Topic::Gmv, partition)).collect()
+/// Waits until no counter has been written and no answer read for a while, at most for `patience`.
+fn await_rest(tools: &Tools, meter: &Meter, patience: Duration) -> anyhow::Result<()> {
+    let now = || -> Result<(Vec<Offset>, u64), LogError> {
+        let end = |partition| tools.offsets.output_end(wire::Topic::Gmv, partition);
+        let counters = (0..tools.partitions).map(end).collect::<Result<_, LogError>>()?;
+        Ok((counters, meter.answers()))
     };
     let began = Instant::now();
-    let mut last = ends()?;
-    let mut moved_at = Instant::now();
-    while moved_at.elapsed() < COUNTERS_REST && began.elapsed() < patience + COUNTERS_REST {
+    let (mut last, mut moved_at) = (now()?, began);
+    while moved_at.elapsed() < REST && began.elapsed() < patience + REST {
         std::thread::sleep(LOOK);
-        let now = ends()?;
-        if now != last {
-            (last, moved_at) = (now, Instant::now());
+        let seen = now()?;
+        if seen != last {
+            (last, moved_at) = (seen, Instant::now());
         }
     }
     Ok(())
