@@ -214,7 +214,7 @@ impl Known {
         merchant: u32,
         order_id: PackedId,
     ) -> Known {
-        let bytes = id.as_str().as_bytes();
+        let bytes = id.as_bytes();
         let mut text: Text = [0; ExternalId::BYTES_MAX];
         text[..bytes.len()].copy_from_slice(bytes);
         Known { merchant_id, text, len: bytes.len(), merchant, order_id }
@@ -222,7 +222,7 @@ impl Known {
 
     /// Compared by value: the command's text may lie where that of another one lay.
     fn is(&self, merchant: MerchantId, order_id: ExternalId<'_>) -> bool {
-        self.merchant_id == merchant && self.text[..self.len] == *order_id.as_str().as_bytes()
+        self.merchant_id == merchant && self.text[..self.len] == *order_id.as_bytes()
     }
 }
 
