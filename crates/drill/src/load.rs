@@ -10,6 +10,7 @@
 
 mod clock;
 mod meter;
+mod seen;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::traffic::{Sent, Traffic};
 
 pub use clock::WallClock;
 pub use meter::{Measured, Meter, Second};
+pub use seen::Wrong;
 
 /// A record is late if it is published later than this after it was due.
 pub const LATE_MS: i64 = 10;
@@ -130,8 +132,9 @@ pub fn drive(
                 break;
             }
         }
+        meter.publishing(sent.partition);
         publisher.publish(&sent)?;
-        pace.published(sent.partition);
+        pace.published();
     }
     pace.tell();
     publisher.flush()
@@ -162,9 +165,8 @@ impl Pace<'_> {
         self.meter.failed(publisher.failed());
     }
 
-    fn published(&mut self, partition: u32) {
+    fn published(&mut self) {
         self.records += 1;
-        self.meter.published(partition);
         if self.records == TOLD_EACH {
             self.now_ms = self.clock.now_ms();
             self.tell();
@@ -188,9 +190,9 @@ pub fn listen(
     on_trouble: &mut dyn FnMut(&LoadError),
 ) {
     const WAIT: Duration = Duration::from_millis(20);
+    let mut batch = meter.batch();
     // Relaxed: nothing is handed over with the flag.
     while !stop.load(Ordering::Relaxed) {
-        let mut batch = meter.batch();
         let looked = answers.look(WAIT, &mut |answer| batch.answer(answer, clock));
         meter.answered(&mut batch, clock.now_ms());
         if let Err(error) = looked {

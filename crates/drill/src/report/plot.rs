@@ -24,6 +24,8 @@ pub(super) struct Chart<'a> {
     pub(super) x_ticks: Vec<(f64, String)>,
     /// How a value of the y axis is written.
     pub(super) y_text: fn(f64) -> String,
+    /// What lies above it is drawn at the edge.
+    pub(super) bound: Option<f64>,
 }
 
 /// A line; its class says how it looks.
@@ -42,8 +44,9 @@ impl Chart<'_> {
     pub(super) fn draw(&self) -> String {
         let mut out = String::new();
         let x_max = self.extent(|(x, _)| *x).max(f64::MIN_POSITIVE);
-        let step = round_step(self.extent(|(_, y)| *y) / 4.0);
-        let y_max = (self.extent(|(_, y)| *y) / step).ceil().max(1.0) * step;
+        let y_extent = self.extent(|(_, y)| *y).min(self.bound.unwrap_or(f64::INFINITY));
+        let step = round_step(y_extent / 4.0);
+        let y_max = (y_extent / step).ceil().max(1.0) * step;
         let at_x = |x: f64| LEFT + (x / x_max).clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT);
         let at_y = |y: f64| HEIGHT - BOTTOM - (y / y_max).clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM);
         let title = escaped(self.title);
@@ -141,6 +144,7 @@ mod tests {
             marks: vec![(3.0, "<script>")],
             x_ticks: vec![(0.0, "<0>".to_owned())],
             y_text: |value| format!("<{value}>"),
+            bound: None,
         };
         let drawn = chart.draw();
         assert!(!drawn.contains("<script>") && !drawn.contains("<b>") && !drawn.contains("<of>"));
