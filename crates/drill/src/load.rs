@@ -137,7 +137,10 @@ pub fn drive(
         pace.published();
     }
     pace.tell();
-    publisher.flush()
+    let flushed = publisher.flush();
+    // Some fail only when they are waited for.
+    meter.failed(publisher.failed());
+    flushed
 }
 
 /// Where the publisher is in time.
@@ -212,6 +215,8 @@ mod tests {
         clock: WallClock,
         /// Due and published, in milliseconds since 1970.
         handed: Vec<(i64, i64)>,
+        /// Records that turn out to have failed when all are waited for.
+        failed: u64,
     }
 
     impl Publisher for Noting {
@@ -225,11 +230,12 @@ mod tests {
         }
 
         fn flush(&mut self) -> Result<(), LoadError> {
+            self.failed += 3;
             Ok(())
         }
 
         fn failed(&self) -> u64 {
-            0
+            self.failed
         }
     }
 
@@ -240,11 +246,12 @@ mod tests {
         let settings = Settings { profile: Some(profile.clone()), ..Settings::default() };
         let starts_at = clock.now_ms() - settings.opening_ms.cast_signed();
         let mut traffic = Traffic::new(settings, profile.orders(), 7, 2, starts_at);
-        let mut publisher = Noting { clock, handed: Vec::new() };
+        let mut publisher = Noting { clock, handed: Vec::new(), failed: 0 };
         let catalogue = publish_catalogue(&mut traffic, &mut publisher, |_| {}).unwrap();
         assert_eq!(catalogue, publisher.handed.len() as u64);
 
         publisher.handed.clear();
+        publisher.failed = 0;
         let opens_at = clock.now_ms() + 20;
         traffic.open_at(opens_at);
         let meter = Meter::new(opens_at, &[0, 0]);
@@ -256,5 +263,6 @@ mod tests {
         assert!(handed.is_sorted());
         let measured = meter.measured();
         assert_eq!((measured.sent, meter.behind()), (handed.len() as u64, handed.len() as u64));
+        assert_eq!(measured.failed, 3, "what fails at the very end");
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::plot::{Chart, Line, escaped, round_step};
+use super::plot::{Chart, Line, Mark, escaped, round_step};
 use super::{Quantile, Report, Verdict, grouped};
 use crate::knee::{Knee, Step};
 use crate::load::Second;
@@ -102,7 +102,12 @@ fn card(out: &mut String, name: &str, figure: &str, note: Option<&str>, is_wrong
 
 fn charts(out: &mut String, report: &Report, earlier: Option<&Report>) {
     let over_time = |title: &'static str, lines: Vec<Line<'static>>, y_text| {
-        let marks = report.marks.iter().map(|mark| (mark.second, mark.what.as_str())).collect();
+        let marks = report.marks.iter().map(|mark| Mark {
+            at: mark.second,
+            until: mark.recovered_ms.map(|ms| mark.second + ms as f64 / 1_000.0),
+            what: &mark.what,
+        });
+        let marks = marks.collect();
         let x_ticks = seconds_ticks(report.series.len());
         Chart { title, lines, marks, x_ticks, y_text, bound: None }.draw()
     };
@@ -179,7 +184,7 @@ fn marks(out: &mut String, report: &Report) {
         return;
     }
     out.push_str(
-        "<h2>What was done to it</h2><table><tr><th>at</th><th>what</th><th>partitions</th>\
+        "<h2>What was done to it</h2><table class=\"words\"><tr><th>at</th><th>what</th><th>partitions</th>\
          <th>answers again after</th></tr>",
     );
     for mark in &report.marks {
@@ -268,7 +273,11 @@ fn knee_chart(knee: &Knee) -> String {
             line("99 % within", "a dots", |step| step.p99_ms),
             line("median", "b dots", |step| step.p50_ms),
         ],
-        marks: knee.rate.map(|rate| (rate, "the knee")).into_iter().collect(),
+        marks: knee
+            .rate
+            .map(|rate| Mark { at: rate, until: None, what: "the knee" })
+            .into_iter()
+            .collect(),
         x_ticks: ticks.map(|at| (at, format!("{}/s", short(at)))).collect(),
         y_text: milliseconds,
         bound: held.map(|held| held as f64 * 4.0),

@@ -40,9 +40,14 @@ fn answers_since(stage: &Stage, at_ms: i64) -> Vec<(&'static str, Seen)> {
 #[test]
 fn a_drill_on_a_right_pipeline_tells_what_stands_in_the_topics() {
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };
-    let settle = stage.settle("drilled");
-    let ended = drill(&stage, "300/s for 2s, 900/s at +2s", &["--fail-if", "failed>0"]).wait();
+    let mut settle = stage.settle("drilled");
+    let metrics = settle.address();
+    let more = ["--fail-if", "failed>0", "--metrics", &metrics];
+    let ended = drill(&stage, "300/s for 2s, 900/s at +2s", &more).wait();
     let report = ended.json();
+    let stages = report["stages"].as_array().unwrap();
+    assert_eq!(stages.len(), 4, "{ended:#?}");
+    assert!(stages.iter().all(|stage| stage["count"].as_u64() > Some(0)), "{ended:#?}");
     assert_eq!(report["commands"]["orders"], 300 * 2 + 600 * 2, "{ended:#?}");
     let sent = report["commands"]["sent"].as_u64().unwrap();
     assert_eq!(sent + report["plan"]["catalogue"].as_u64().unwrap(), published(&stage));
