@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod ask;
 mod audit;
 mod board;
 mod configuration;
@@ -12,6 +13,7 @@ mod demo;
 #[cfg(test)]
 mod deployment;
 mod drill;
+mod embedded;
 mod exit;
 mod fleet;
 mod generate;
@@ -48,6 +50,8 @@ fn main() -> ExitCode {
         Command::Generate(arguments::Generate::Alerts(arguments)) => generate::alerts(&arguments),
         Command::Generate(arguments::Generate::Grafana(arguments)) => generate::grafana(&arguments),
         Command::Drill(arguments::Drill::Run(arguments)) => drill::run::run(&arguments),
+        Command::Drill(arguments::Drill::Rehearse(arguments)) => drill::rehearse::run(&arguments),
+        Command::Drill(arguments::Drill::Knee(arguments)) => drill::knee::run(&arguments),
         Command::Drill(arguments::Drill::Report(arguments)) => drill::report::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
         Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),
