@@ -5,6 +5,7 @@
 //! the owner ends.
 
 pub mod fire;
+pub mod guarded;
 mod kafka_server;
 pub mod process;
 pub mod proxy;

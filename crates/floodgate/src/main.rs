@@ -20,6 +20,7 @@ mod http;
 mod logging;
 mod metrics;
 mod print;
+mod security;
 mod settle;
 mod signals;
 mod simulate;

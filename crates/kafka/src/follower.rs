@@ -12,8 +12,10 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::LogError;
 
-use crate::errors::log_error;
-use crate::logging::Logging;
+use crate::errors::{Rights, log_error};
+use crate::logging::{Logging, serve};
+use crate::offsets::refused;
+use crate::reader::is_about_the_group;
 use crate::settings::Settings;
 
 /// Records that one look hands on at most.
@@ -39,6 +41,7 @@ pub struct Followed {
 pub struct Follower {
     topic: String,
     consumer: BaseConsumer<Logging>,
+    rights: Rights,
     /// By partition, the offset at which it ended at the start, until that is reached. A partition that
     /// is written to all the time is never seen to be at its end.
     ends: Vec<Option<i64>>,
@@ -57,14 +60,18 @@ impl Follower {
     /// partitions there are.
     pub fn start(settings: &Settings, topic: &str) -> Result<Follower, LogError> {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
+        let rights = Rights::of(settings);
         let settings = Settings { fetched_kib_max: FETCHED_KIB_MAX, ..settings.clone() };
         let consumer: BaseConsumer<Logging> = settings
             .reader()
             .create_with_context(Logging::new("follower"))
             .map_err(|error| failed("making the client that follows", &error))?;
-        let metadata = consumer
-            .fetch_metadata(Some(topic), ANSWER_WAIT)
-            .map_err(|error| failed("asking for the topic's partitions", &error))?;
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WAIT);
+        serve(&consumer);
+        let metadata = metadata
+            .map_err(|error| failed("asking for the topic's partitions", &error))
+            .map_err(|error| consumer.context().explained(error))?;
+        refused(&rights, metadata.topics().first())?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
             return Err(LogError::Retry(format!("the brokers know no topic {topic}")));
@@ -76,14 +83,15 @@ impl Follower {
         }
         let end = |number: i32| {
             let bounds = consumer.fetch_watermarks(topic, number, ANSWER_WAIT);
-            let (oldest, end) =
-                bounds.map_err(|error| failed("asking for a partition's bounds", &error))?;
+            let (oldest, end) = bounds.map_err(|error| {
+                rights.log_error("Read", topic, "asking for a partition's bounds", &error)
+            })?;
             Ok((oldest < end).then_some(end))
         };
         let ends: Vec<Option<i64>> =
             (0..).take(partitions).map(end).collect::<Result<_, LogError>>()?;
         consumer.assign(&list).map_err(|error| failed("starting to follow", &error))?;
-        Ok(Follower { topic: topic.to_owned(), consumer, ends })
+        Ok(Follower { topic: topic.to_owned(), consumer, rights, ends })
     }
 
     /// Hands on keys and values of what has come; waits at most `wait` for the first.
@@ -110,6 +118,7 @@ impl Follower {
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     self.ends[index(partition)] = None;
                 }
+                Some(Err(error)) if is_about_the_group(&error) => {}
                 Some(Err(error)) => return Err(self.trouble(&error)),
             }
             wait = Duration::ZERO;
@@ -125,7 +134,8 @@ impl Follower {
                 self.topic
             ));
         }
-        log_error("following", error)
+        let error = self.rights.log_error("Read", &self.topic, "following", error);
+        self.consumer.context().explained(error)
     }
 }
 
