@@ -425,7 +425,7 @@ fn answers(client: &BaseConsumer) -> bool {
 
 /// A port that nobody listens on. Below the range of outgoing connections: a client that tries to
 /// reach a stopped broker could otherwise be given the broker's port and connect to itself.
-pub(crate) fn free_port() -> io::Result<u16> {
+pub fn free_port() -> io::Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 17_000;

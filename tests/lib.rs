@@ -13,5 +13,5 @@ pub mod stage;
 mod supervisor;
 
 pub use kafka_server::{
-    KAFKA_VERSION, KafkaServer, Options, Unavailable, shared, skip, start_or_skip,
+    KAFKA_VERSION, KafkaServer, Options, Unavailable, free_port, shared, skip, start_or_skip,
 };

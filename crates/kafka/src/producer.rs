@@ -27,7 +27,7 @@ use rdkafka::types::{
 };
 use wire::{Output, Topic};
 
-use crate::errors::{Class, Rights, class, log_error};
+use crate::errors::{Class, Rights, class, log_error, unreachable};
 use crate::logging::{Logging, each_event, string, write_event};
 use crate::metadata::GroupMetadata;
 use crate::settings::Settings;
@@ -72,6 +72,10 @@ impl TransactionError {
         // No topic is written to by these calls.
         if let Some(denial) = rights.denial(self.code, "Write", "") {
             return LogError::Fatal(format!("{}: {denial}", self.text));
+        }
+        if self.code == RDKafkaErrorCode::OperationTimedOut && self.retriable {
+            // Which is all that this call says when no broker is there.
+            return unreachable(&message);
         }
         match class(self.code) {
             Class::Fenced => LogError::Fenced(message),
