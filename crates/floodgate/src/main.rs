@@ -22,6 +22,7 @@ mod http;
 mod logging;
 mod metrics;
 mod print;
+mod security;
 mod settle;
 mod signals;
 mod simulate;

@@ -32,6 +32,9 @@ mod settings;
 mod ticks;
 mod wake;
 
+/// Whether TLS and SCRAM are built in.
+pub const HAS_TLS: bool = cfg!(feature = "tls");
+
 pub use log::KafkaLog;
 pub use offsets::KafkaOffsets;
 pub use settings::{Settings, SettingsError, TopicNames};

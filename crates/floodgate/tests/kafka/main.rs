@@ -14,6 +14,7 @@ mod brokers_away;
 mod crashes;
 mod drills;
 mod groups;
+mod guarded;
 mod history;
 mod orders;
 mod rehearsals;
