@@ -82,6 +82,8 @@ fn queries(value: &Value) -> Vec<String> {
 fn every_panel_of_a_dashboard_shows_something_while_a_pipeline_runs() {
     let Some(prometheus) = prometheus() else { return };
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    // A snapshot's figures are told once there is one.
+    stage.configure("[snapshots]\ninterval_ms = 1000\npause_ms = 100\n");
     let mut settle = stage.settle("watched");
     let mut board = board(&stage, &[]);
     let (mut publisher, records) = (stage.publisher(), sale(20_000, 31, 2));
