@@ -7,6 +7,7 @@ import org.apache.kafka.common.utils.Bytes;
 import org.apache.kafka.streams.KeyValue;
 import org.apache.kafka.streams.processor.StateStore;
 import org.apache.kafka.streams.processor.StateStoreContext;
+import org.apache.kafka.streams.query.Position;
 import org.apache.kafka.streams.state.KeyValueBytesStoreSupplier;
 import org.apache.kafka.streams.state.KeyValueIterator;
 import org.apache.kafka.streams.state.KeyValueStore;
@@ -15,6 +16,8 @@ import org.apache.kafka.streams.state.KeyValueStore;
 final class HashStore implements KeyValueStore<Bytes, byte[]> {
     private final String name;
     private final Map<Bytes, byte[]> map = new HashMap<>();
+    /** Only interactive queries ask for it. */
+    private final Position position = Position.emptyPosition();
     private boolean isOpen;
 
     private HashStore(String name) {
@@ -108,6 +111,11 @@ final class HashStore implements KeyValueStore<Bytes, byte[]> {
     @Override
     public long approximateNumEntries() {
         return map.size();
+    }
+
+    @Override
+    public Position getPosition() {
+        return position;
     }
 
     @Override
