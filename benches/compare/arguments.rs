@@ -50,7 +50,7 @@ pub(crate) struct Arguments {
     /// Leave throughput out.
     #[arg(long)]
     pub(crate) no_throughput: bool,
-    /// Also latency, and the programs that measure the parts: `stages`, `machine`, `contention`, `growth`.
+    /// Also latency, and the programs that measure parts of Floodgate (half an hour more).
     #[arg(long)]
     pub(crate) all: bool,
     /// Where the page (`compare.html`) and the raw figures (`compare.json`) go.

@@ -15,6 +15,7 @@ use kafka::{Settings, TopicNames};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions};
 use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use wire::partition::partition_of;
 
 use crate::workload::{Made, Workload};
@@ -84,9 +85,23 @@ impl Ground {
         }
         let settings = self.settings(&prefix, &topics);
         create_topics(&settings, self.partitions, 1, Timestamps::Create)?;
+        self.await_leaders(&topics)?;
         let directory = self.directory.join(word);
         std::fs::create_dir_all(&directory)?;
         Ok(Place { prefix, topics, directory })
+    }
+
+    /// Waits until each partition has a leader, which takes a moment after topics were created.
+    fn await_leaders(&self, topics: &TopicNames) -> anyhow::Result<()> {
+        let client: BaseConsumer = self.client().create()?;
+        for topic in topics.all() {
+            for partition in 0..self.partitions.cast_signed() {
+                await_some("a partition's leader", WAIT, || {
+                    Ok(client.fetch_watermarks(topic, partition, WAIT).ok())
+                })?;
+            }
+        }
+        Ok(())
     }
 
     /// Deletes what a run has written, and its input if it is its own.

@@ -14,8 +14,11 @@
 mod arguments;
 mod conditions;
 mod ground;
+mod latency;
 mod measured;
 mod outcome;
+mod page;
+mod parts;
 mod passthrough;
 mod redis;
 mod running;
@@ -33,7 +36,7 @@ use signal_hook::iterator::Signals;
 
 use arguments::{Arguments, Command, Contender};
 use ground::Ground;
-use measured::Figures;
+use measured::{Figures, Written};
 
 /// What a program returns that Ctrl-C has ended.
 const INTERRUPTED: i32 = 130;
@@ -63,6 +66,16 @@ fn measure(arguments: &Arguments, directory: &Path) -> anyhow::Result<Figures> {
     if !arguments.no_throughput {
         figures.throughput = throughput::measure(arguments, &ground)?;
     }
+    if arguments.latency || arguments.all {
+        let settled = figures.throughput.iter().filter(|one| one.contender.starts_with("settle"));
+        let like = settled.flat_map(|one| &one.rounds).next_back().map(|round| round.written);
+        let like = like.unwrap_or_else(|| Written::ordinary(arguments.records));
+        figures.latency = latency::measure(arguments, &ground, &like)?;
+    }
+    drop(ground);
+    if arguments.all {
+        figures.parts = parts::measure()?;
+    }
     Ok(figures)
 }
 
@@ -71,7 +84,9 @@ fn write_files(out: &Path, figures: &Figures) -> anyhow::Result<()> {
     std::fs::create_dir_all(out).with_context(failed)?;
     let raw = out.join("compare.json");
     std::fs::write(&raw, serde_json::to_string_pretty(figures)?).with_context(failed)?;
-    println!("raw figures: {}", raw.display());
+    let page = out.join("compare.html");
+    std::fs::write(&page, page::of(figures)).with_context(failed)?;
+    println!("{} and {}", page.display(), raw.display());
     Ok(())
 }
 

@@ -101,7 +101,6 @@ pub(crate) struct Step {
 }
 
 /// Where the curve of a latency is told.
-#[expect(dead_code, reason = "latency comes next")]
 pub(crate) const QUANTILES: [f64; 12] =
     [0.01, 0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.98, 0.99, 0.995, 0.999, 1.0];
 

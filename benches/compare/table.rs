@@ -4,7 +4,7 @@
 
 use std::fmt::Write as _;
 
-use crate::measured::{Contended, Figures};
+use crate::measured::{Contended, Figures, Latencies};
 
 /// All tables.
 pub(crate) fn of(figures: &Figures) -> String {
@@ -14,6 +14,10 @@ pub(crate) fn of(figures: &Figures) -> String {
         _ = writeln!(out, "{name:>10}  {value}");
     }
     throughput(&mut out, &figures.throughput);
+    latency(&mut out, &figures.latency);
+    for part in &figures.parts {
+        _ = writeln!(out, "\n{} ({})\n{}", part.title, part.command, part.output);
+    }
     out
 }
 
@@ -64,4 +68,50 @@ fn throughput(out: &mut String, contended: &[Contended]) {
 /// A ratio, or a dash where something was not measured.
 pub(crate) fn ratio(ratio: f64, digits: usize) -> String {
     if ratio.is_finite() && ratio > 0.0 { format!("{ratio:.digits$}") } else { "-".to_owned() }
+}
+
+fn latency(out: &mut String, latencies: &[Latencies]) {
+    if latencies.is_empty() {
+        return;
+    }
+    let of_bare = |at: usize| {
+        let bare = latencies.iter().find(|one| one.contender == "passthrough")?;
+        bare.steps.get(at)
+    };
+    _ = writeln!(
+        out,
+        "\n{:32} {:>9} {:>6} {:>10} {:>8} {:>8} {:>9} {:>8} {:>15} {:>7}",
+        "order due to answer read, ms",
+        "highest",
+        "of it",
+        "orders/s",
+        "p50",
+        "p99",
+        "p99.9",
+        "max",
+        "p50, p99 : bare",
+        "late"
+    );
+    for one in latencies {
+        for (at, step) in one.steps.iter().enumerate() {
+            let beside = |of: fn(&crate::measured::Step) -> u64| {
+                let bare = of_bare(at).map_or(f64::NAN, |bare| of(bare) as f64);
+                ratio(of(step) as f64 / bare, 2)
+            };
+            _ = writeln!(
+                out,
+                "{:32} {:>9.0} {:>4} % {:>10.0} {:>8} {:>8} {:>9} {:>8} {:>15} {:>5.1} %",
+                format!("{}, {} ms", one.title, one.commit_ms),
+                one.highest,
+                step.percent,
+                step.orders_per_second,
+                step.p50_ms,
+                step.p99_ms,
+                step.p999_ms,
+                step.max_ms,
+                format!("{}, {}", beside(|step| step.p50_ms), beside(|step| step.p99_ms)),
+                step.late * 100.0
+            );
+        }
+    }
 }

@@ -10,7 +10,8 @@ use super::plot::{Chart, Line, escaped, round_step};
 use super::{Quantile, Report, Verdict, grouped};
 use crate::load::Second;
 
-const STYLE: &str = include_str!("page.css");
+/// How a page of figures looks.
+pub const STYLE: &str = include_str!("page.css");
 
 /// The page of a report, beside an earlier one if there is one.
 #[must_use]
