@@ -54,6 +54,7 @@ fn links_of_the_readme_lead_somewhere() {
     let root = root();
     for document in [
         "README.md",
+        "benches/README.md",
         "deploy/README.md",
         "docs/board.md",
         "docs/contract.md",

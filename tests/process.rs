@@ -8,6 +8,7 @@
 use std::ffi::OsStr;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -315,6 +316,8 @@ impl Warden {
         let script = "read -r dismissed || kill -s KILL \"$1\"";
         let warden = Command::new("sh")
             .args(["-c", script, "sh", &ward.id().to_string()])
+            // A terminal's Ctrl-C would end the warden before its ward.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -5,6 +5,7 @@
 //! process is killed and its directory removed.
 
 use std::io::{self, Write as _};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
@@ -46,6 +47,8 @@ impl Supervisor {
             .args(["-c", SCRIPT, "sh"])
             .args([directory, log])
             .args(command)
+            // A terminal's Ctrl-C would end the shell first, and then nobody ends the process.
+            .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .stderr(Stdio::null())

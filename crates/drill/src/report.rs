@@ -5,7 +5,7 @@
 //! audit's verdict. Invariant: a report passes only if the verdict is clean and no threshold failed.
 
 pub mod page;
-mod plot;
+pub mod plot;
 
 use std::collections::BTreeMap;
 

@@ -11,7 +11,8 @@ use super::{Quantile, Report, Verdict, grouped};
 use crate::knee::{Knee, Step};
 use crate::load::Second;
 
-const STYLE: &str = include_str!("page.css");
+/// How a page of figures looks.
+pub const STYLE: &str = include_str!("page.css");
 
 /// The page of a report, beside an earlier one if there is one.
 #[must_use]

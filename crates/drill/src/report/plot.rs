@@ -14,42 +14,54 @@ const TOP: f64 = 14.0;
 const BOTTOM: f64 = 30.0;
 
 /// A chart.
-pub(super) struct Chart<'a> {
+#[derive(Debug)]
+pub struct Chart<'a> {
     /// What it shows, for whoever cannot see it.
-    pub(super) title: &'a str,
-    pub(super) lines: Vec<Line<'a>>,
+    pub title: &'a str,
+    /// What is drawn.
+    pub lines: Vec<Line<'a>>,
     /// Where along the x axis something happened.
-    pub(super) marks: Vec<Mark<'a>>,
+    pub marks: Vec<Mark<'a>>,
     /// Values on the x axis that are labelled.
-    pub(super) x_ticks: Vec<(f64, String)>,
+    pub x_ticks: Vec<(f64, String)>,
     /// How a value of the y axis is written.
-    pub(super) y_text: fn(f64) -> String,
+    pub y_text: fn(f64) -> String,
     /// What lies above it is drawn at the edge.
-    pub(super) bound: Option<f64>,
+    pub bound: Option<f64>,
 }
 
 /// Something that happened.
-pub(super) struct Mark<'a> {
-    pub(super) at: f64,
+#[derive(Debug)]
+pub struct Mark<'a> {
+    /// When, on the x axis.
+    pub at: f64,
     /// Until where it was felt.
-    pub(super) until: Option<f64>,
-    pub(super) what: &'a str,
+    pub until: Option<f64>,
+    /// What it was.
+    pub what: &'a str,
 }
 
-/// A line; its class says how it looks. One of class `dots` shows each of its points.
-pub(super) struct Line<'a> {
-    pub(super) name: &'a str,
-    pub(super) class: &'a str,
-    pub(super) points: Vec<(f64, f64)>,
+/// A line.
+#[derive(Debug)]
+pub struct Line<'a> {
+    /// What its key says.
+    pub name: &'a str,
+    /// Says in the page's style how it looks; one of class `dots` shows each of its points.
+    pub class: &'a str,
+    /// x and y, none below zero.
+    pub points: Vec<(f64, f64)>,
 }
 
 /// Text as it may stand in a page.
-pub(super) fn escaped(text: &str) -> String {
+#[must_use]
+pub fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 
 impl Chart<'_> {
-    pub(super) fn draw(&self) -> String {
+    /// The chart as a `<figure>`.
+    #[must_use]
+    pub fn draw(&self) -> String {
         let mut out = String::new();
         let x_max = self.extent(|(x, _)| *x).max(f64::MIN_POSITIVE);
         let y_extent = self.extent(|(_, y)| *y).min(self.bound.unwrap_or(f64::INFINITY));
@@ -125,7 +137,8 @@ impl Chart<'_> {
 }
 
 /// The next of 1, 2, 5, 10, 20 … that is not below a step.
-pub(super) fn round_step(step: f64) -> f64 {
+#[must_use]
+pub fn round_step(step: f64) -> f64 {
     let power = 10_f64.powf(step.max(1e-3).log10().floor());
     let round = [1.0, 2.0, 5.0].into_iter().map(|digit| digit * power).find(|round| *round >= step);
     round.unwrap_or(10.0 * power).max(1e-3)
