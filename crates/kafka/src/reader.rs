@@ -155,7 +155,7 @@ impl Iterator for PartitionReader {
     }
 }
 
-fn owned(message: &BorrowedMessage<'_>) -> OwnedRecord {
+pub(crate) fn owned(message: &BorrowedMessage<'_>) -> OwnedRecord {
     let mut headers = Vec::new();
     if let Some(found) = message.headers() {
         for header in found.iter() {
