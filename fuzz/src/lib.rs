@@ -15,10 +15,12 @@ mod configurations;
 mod json;
 mod metadata;
 pub mod mutation;
+mod recordings;
 pub mod seeds;
 mod snapshots;
 
 pub use configurations::fuzz_configuration;
 pub use json::fuzz_json;
 pub use metadata::fuzz_metadata;
+pub use recordings::fuzz_recording;
 pub use snapshots::fuzz_snapshot;

@@ -5,6 +5,7 @@
 
 pub mod load;
 pub mod profile;
+pub mod recording;
 pub mod report;
 pub mod simulator;
 pub mod threshold;
