@@ -4,5 +4,7 @@
 //! name.
 
 mod progress;
+pub(crate) mod record;
+pub(crate) mod replay;
 pub(crate) mod report;
 pub(crate) mod run;

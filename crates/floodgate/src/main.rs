@@ -48,6 +48,8 @@ fn main() -> ExitCode {
         Command::Generate(arguments::Generate::Alerts(arguments)) => generate::alerts(&arguments),
         Command::Generate(arguments::Generate::Grafana(arguments)) => generate::grafana(&arguments),
         Command::Drill(arguments::Drill::Run(arguments)) => drill::run::run(&arguments),
+        Command::Drill(arguments::Drill::Record(arguments)) => drill::record::run(&arguments),
+        Command::Drill(arguments::Drill::Replay(arguments)) => drill::replay::run(&arguments),
         Command::Drill(arguments::Drill::Report(arguments)) => drill::report::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
         Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),

@@ -52,6 +52,21 @@ impl Progress {
         self.show(&format!("{} records not settled yet", grouped(left)));
     }
 
+    /// Shows how far a work is that is looked at again and again; `told_at` is when a plain line was
+    /// written last.
+    pub(super) fn work(&self, told_at: &mut Instant, line: impl FnOnce() -> String) {
+        if !self.is_shown || (!self.is_terminal && told_at.elapsed() < PLAIN_EACH) {
+            return;
+        }
+        *told_at = Instant::now();
+        if self.is_terminal { self.show(&line()) } else { plain(&line()) }
+    }
+
+    /// Takes away what does not stay.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
     fn show(&self, message: &str) {
         self.bar.set_message(message.to_owned());
         self.bar.tick();

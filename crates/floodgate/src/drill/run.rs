@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &DrillRun) -> anyhow::Result<Exit> {
     let stop = signals::stop()?;
     let report = rehearse(arguments, &profile, &mut tools, &stop)?;
     write_files(&arguments.out, &report)?;
-    print(arguments, &report)?;
+    print(arguments.format, &arguments.out, &report)?;
     Ok(if report.passes() { Exit::Well } else { Exit::DoesNotHold })
 }
 
@@ -76,17 +76,17 @@ fn profile(arguments: &DrillRun) -> anyhow::Result<Profile> {
 }
 
 /// Without a prefix the topics are those that a pipeline uses in earnest.
-fn refuse_production(configuration: &Configuration, yes: bool) -> anyhow::Result<()> {
+pub(super) fn refuse_production(configuration: &Configuration, yes: bool) -> anyhow::Result<()> {
     ensure!(
         yes || !configuration.kafka.topic_prefix.is_empty(),
-        "this would publish made-up orders into the topics without a prefix; name a prefix of the \
+        "this would publish a drill's orders into the topics without a prefix; name a prefix of the \
          drill's own with --topic-prefix, or say --yes-into-production"
     );
     Ok(())
 }
 
 /// Creates what is missing, and refuses an input whose timestamps are not the publisher's.
-fn prepare_topics(configuration: &Configuration, partitions: u32) -> anyhow::Result<()> {
+pub(super) fn prepare_topics(configuration: &Configuration, partitions: u32) -> anyhow::Result<()> {
     let settings = connection::settings(configuration, "floodgate-drill")?;
     let created = admin::create_topics(&settings, partitions, 1, Timestamps::Create)?;
     if created.is_empty() && admin::input_timestamps(&settings)? == Timestamps::Append {
@@ -142,11 +142,11 @@ fn rehearse(
 }
 
 /// How long is waited, and who is told meanwhile.
-struct Waits<'a> {
+pub(super) struct Waits<'a> {
     /// Without anything moving.
-    patience: Duration,
-    stop: &'a AtomicBool,
-    progress: &'a Progress,
+    pub(super) patience: Duration,
+    pub(super) stop: &'a AtomicBool,
+    pub(super) progress: &'a Progress,
 }
 
 /// What is published from the opening on.
@@ -225,7 +225,7 @@ fn traffic_settings(profile: &Profile, rules: &Rules) -> TrafficSettings {
 }
 
 /// For each partition of the input, where it ends.
-fn ends(tools: &mut Tools) -> Result<Vec<u64>, LogError> {
+pub(super) fn ends(tools: &mut Tools) -> Result<Vec<u64>, LogError> {
     (0..tools.partitions)
         .map(|partition| Ok(tools.offsets.input_bounds(partition)?.next.0))
         .collect()
@@ -233,7 +233,7 @@ fn ends(tools: &mut Tools) -> Result<Vec<u64>, LogError> {
 
 /// Waits until all that was published is settled, or nothing has moved for `patience`; gives the
 /// number of records that are not settled.
-fn settle_up(tools: &mut Tools, waits: &Waits<'_>) -> anyhow::Result<u64> {
+pub(super) fn settle_up(tools: &mut Tools, waits: &Waits<'_>) -> anyhow::Result<u64> {
     let Waits { patience, stop, progress } = waits;
     let all: Vec<Partition> = (0..tools.partitions).collect();
     let ends = ends(tools)?;
@@ -263,7 +263,7 @@ fn settle_up(tools: &mut Tools, waits: &Waits<'_>) -> anyhow::Result<u64> {
 }
 
 /// Waits until no counter has been written and no answer read for a while, at most for `patience`.
-fn await_rest(tools: &Tools, meter: &Meter, patience: Duration) -> anyhow::Result<()> {
+pub(super) fn await_rest(tools: &Tools, meter: &Meter, patience: Duration) -> anyhow::Result<()> {
     let now = || -> Result<(Vec<Offset>, u64), LogError> {
         let end = |partition| tools.offsets.output_end(wire::Topic::Gmv, partition);
         let counters = (0..tools.partitions).map(end).collect::<Result<_, LogError>>()?;
@@ -281,7 +281,7 @@ fn await_rest(tools: &Tools, meter: &Meter, patience: Duration) -> anyhow::Resul
     Ok(())
 }
 
-fn verdict(tools: &mut Tools, undecided: u64) -> anyhow::Result<Verdict> {
+pub(super) fn verdict(tools: &mut Tools, undecided: u64) -> anyhow::Result<Verdict> {
     let audited = audit::judge(tools, false, |_| {})?;
     let found = &audited.audit.verdict;
     Ok(Verdict {
@@ -295,20 +295,20 @@ fn verdict(tools: &mut Tools, undecided: u64) -> anyhow::Result<Verdict> {
     })
 }
 
-fn print(arguments: &DrillRun, report: &Report) -> anyhow::Result<()> {
-    if arguments.format == Format::Json {
+pub(super) fn print(format: Format, out: &Path, report: &Report) -> anyhow::Result<()> {
+    if format == Format::Json {
         say(&serde_json::to_string(report).context("report")?);
         return Ok(());
     }
     super::report::summary(report).iter().for_each(|line| say(line));
-    let place = |name: &str| Path::new(&arguments.out).join(name).display().to_string();
+    let place = |name: &str| out.join(name).display().to_string();
     say(&format!("\n{} and {}", place(super::report::PAGE), place(super::report::FIGURES)));
     Ok(())
 }
 
 struct OnKafka(Publisher);
 
-fn load_error(error: LogError) -> LoadError {
+pub(super) fn load_error(error: LogError) -> LoadError {
     LoadError(error.to_string())
 }
 
@@ -336,7 +336,7 @@ impl load::Publisher for OnKafka {
     }
 }
 
-struct AnswersOnKafka(AnswerReader);
+pub(super) struct AnswersOnKafka(pub(super) AnswerReader);
 
 impl Answers for AnswersOnKafka {
     fn look(&mut self, wait: Duration, on: &mut dyn FnMut(&Answer<'_>)) -> Result<(), LoadError> {

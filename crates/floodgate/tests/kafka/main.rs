@@ -16,6 +16,7 @@ mod drills;
 mod groups;
 mod history;
 mod orders;
+mod recordings;
 mod served;
 mod wrong;
 
