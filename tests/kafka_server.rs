@@ -47,6 +47,9 @@ pub enum Unavailable {
     /// The jars are not there and there is no `mvn` to fetch them.
     #[error("`mvn` cannot be run ({0}); install Apache Maven")]
     NoMaven(String),
+    /// No `openssl` to make certificates with.
+    #[error("`openssl` cannot be run ({0}); install OpenSSL's command line")]
+    NoOpenssl(String),
     /// Maven could not fetch the jars.
     #[error("Maven could not fetch Kafka {KAFKA_VERSION}: {0}")]
     NoJars(String),
@@ -66,11 +69,19 @@ pub struct Options {
     pub port: Option<u16>,
     /// Through which a second listener is reached; who asks the first one is told of the first only.
     pub proxy: Option<Proxy>,
+    /// Users that may prove themselves by SCRAM-SHA-512, and their passwords.
+    pub scram: Vec<(String, String)>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { properties: BTreeMap::new(), heap_mib: 768, port: None, proxy: None }
+        Options {
+            properties: BTreeMap::new(),
+            heap_mib: 768,
+            port: None,
+            proxy: None,
+            scram: Vec::new(),
+        }
     }
 }
 
@@ -130,7 +141,7 @@ impl KafkaServer {
             supervisor: None,
         };
         server.write_files(options, ports).map_err(not_started)?;
-        server.format().map_err(not_started)?;
+        server.format(&options.scram).map_err(not_started)?;
         if let Some(proxy) = &options.proxy {
             proxy.connect(&format!("127.0.0.1:{}", ports[2]));
         }
@@ -245,8 +256,8 @@ impl KafkaServer {
         fs::write(self.directory.join("log4j2.properties"), LOG4J2_PROPERTIES)
     }
 
-    /// Gives the empty data directory its cluster id and format.
-    fn format(&self) -> io::Result<()> {
+    /// Gives the empty data directory its cluster id, format and users.
+    fn format(&self, users: &[(String, String)]) -> io::Result<()> {
         let classpath = &self.java[..=CLASSPATH_AT];
         let (java, class_path) = classpath.split_first().expect("the command starts with java");
         let properties = self.directory.join("server.properties").display().to_string();
@@ -254,6 +265,11 @@ impl KafkaServer {
         let mut arguments: Vec<&str> = class_path.iter().map(String::as_str).collect();
         arguments.extend(["kafka.tools.StorageTool", "format"]);
         arguments.extend(["--cluster-id", &cluster_id, "--config", &properties]);
+        let scram = |(name, word): &(String, String)| {
+            format!("SCRAM-SHA-512=[name={name},password={word}]")
+        };
+        let scram: Vec<String> = users.iter().map(scram).collect();
+        arguments.extend(scram.iter().flat_map(|user| ["--add-scram", user.as_str()]));
         run(java, &arguments)
     }
 }
@@ -385,7 +401,7 @@ fn target_directory() -> PathBuf {
 }
 
 /// Runs a program to its end; what it said is in the error.
-fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
+pub(crate) fn run(program: &str, arguments: &[&str]) -> io::Result<()> {
     let output = Command::new(program).args(arguments).output()?;
     if output.status.success() {
         return Ok(());
@@ -409,7 +425,7 @@ fn answers(client: &BaseConsumer) -> bool {
 
 /// A port that nobody listens on. Below the range of outgoing connections: a client that tries to
 /// reach a stopped broker could otherwise be given the broker's port and connect to itself.
-fn free_port() -> io::Result<u16> {
+pub fn free_port() -> io::Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const FIRST: u32 = 15_000;
     const COUNT: u32 = 17_000;

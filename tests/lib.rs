@@ -5,6 +5,7 @@
 //! the owner ends.
 
 pub mod fire;
+pub mod guarded;
 mod kafka_server;
 pub mod process;
 pub mod proxy;
@@ -12,5 +13,5 @@ pub mod stage;
 mod supervisor;
 
 pub use kafka_server::{
-    KAFKA_VERSION, KafkaServer, Options, Unavailable, shared, skip, start_or_skip,
+    KAFKA_VERSION, KafkaServer, Options, Unavailable, free_port, shared, skip, start_or_skip,
 };

@@ -59,9 +59,16 @@ async function fits(page, wall) {
     cut: [...document.querySelectorAll(".panel")]
       .filter((panel) => panel.scrollHeight > panel.clientHeight + 1 || panel.scrollWidth > panel.clientWidth + 1)
       .map((panel) => panel.className),
+    covered: [...document.querySelectorAll(".headline h1")]
+      .map((name) => {
+        const { top, height } = document.getElementById("net").getBoundingClientRect();
+        return (name.getBoundingClientRect().bottom - top) / height;
+      }),
   }));
   assert.ok(found.wide <= 0, `the page is ${found.wide} px too wide`);
   assert.deepEqual(found.cut, [], "panels are cut off");
+  // A seventh of their line is above the digits.
+  assert.ok(found.covered.every((share) => share <= 1 / 7), `digits cover the headline's name: ${found.covered}`);
   if (wall) assert.ok(found.high <= 0, `a wall cannot scroll, but the page is ${found.high} px too high`);
 }
 
@@ -113,19 +120,22 @@ const checks = {
   },
 
   async "old figures are warned of, and no longer when new ones come"() {
-    const { page, close } = await open("/", { width: 390, height: 844, locale: "en", colorScheme: "dark" });
-    await state(page, "live");
-    assert.ok(await page.locator("#warning").isHidden());
-    await ask("pause");
-    await state(page, "stale");
-    assert.match(await textOf(page, "#warning"), /old/);
-    assert.ok(await page.locator("#warning").isVisible());
-    assert.match(await textOf(page, "#age-text"), /ago/);
-    await shot(page, "phone-stale");
-    await ask("resume");
-    await state(page, "live");
-    assert.ok(await page.locator("#warning").isHidden());
-    await close();
+    for (const [name, width, height] of [["phone", 390, 844], ["wall", 3840, 2160]]) {
+      const { page, close } = await open("/", { width, height, locale: "en", colorScheme: "dark" });
+      await state(page, "live");
+      assert.ok(await page.locator("#warning").isHidden());
+      await ask("pause");
+      await state(page, "stale");
+      assert.match(await textOf(page, "#warning"), /old/);
+      assert.ok(await page.locator("#warning").isVisible());
+      assert.match(await textOf(page, "#age-text"), /ago/);
+      await fits(page, width >= 1800);
+      await shot(page, `${name}-stale`);
+      await ask("resume");
+      await state(page, "live");
+      assert.ok(await page.locator("#warning").isHidden());
+      await close();
+    }
   },
 
   async "a lost board is told of, and found again"() {

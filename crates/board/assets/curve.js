@@ -27,7 +27,8 @@ function span(present) {
 
 const line = (points) => points.map(([x, y], index) => `${index ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
 
-function picture(series, then, present, width, height, rem) {
+/** `em` is the size of the axes' text, which is larger on a wall; `rem` that of everything else. */
+function picture(series, then, present, width, height, rem, em) {
   const [from, to] = span(present);
   const inside = (item) => item.of_day >= from && item.of_day <= to;
   const mine = series.filter(inside);
@@ -35,20 +36,20 @@ function picture(series, then, present, width, height, rem) {
   const highest = Math.max(100_00, ...mine.map((item) => item.settled), ...theirs.map((item) => item.settled));
   const marks = steps(highest);
   const top = marks[marks.length - 1];
-  const [left, right, above, below] = [4.6 * rem, 0.8 * rem, 0.7 * rem, 1.5 * rem];
+  const [left, right, above, below] = [5.2 * em, em, 0.8 * em, 1.7 * em];
   const x = (minute) => left + ((minute - from) / (to - from)) * (width - left - right);
   const y = (amount) => above + (1 - amount / top) * (height - above - below);
   const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, "aria-hidden": "true" });
   for (const mark of marks) {
     svg.append(
       draw("line", { class: "grid", x1: left, x2: width - right, y1: y(mark), y2: y(mark) }),
-      draw("text", { x: left - 0.6 * rem, y: y(mark) + 0.28 * rem, "text-anchor": "end" }, mark ? round(mark) : "0"),
+      draw("text", { x: left - 0.6 * em, y: y(mark) + 0.35 * em, "text-anchor": "end" }, mark ? round(mark) : "0"),
     );
   }
-  const every = whole ? (width < 40 * rem ? 360 : 180) : width < 30 * rem ? 20 : 10;
+  const every = whole ? (width < 40 * em ? 360 : 180) : width < 30 * em ? 20 : 10;
   for (let minute = Math.ceil(from / every) * every; minute <= to; minute += every) {
     const anchor = minute === from ? "start" : minute === to ? "end" : "middle";
-    svg.append(draw("text", { x: x(minute), y: height - 0.25 * rem, "text-anchor": anchor }, clock(minute * 60_000, false)));
+    svg.append(draw("text", { x: x(minute), y: height - 0.3 * em, "text-anchor": anchor }, clock(minute * 60_000, false)));
   }
   const place = (item) => [x(item.of_day), y(item.settled)];
   if (theirs.length > 1) svg.append(draw("path", { class: "then", d: line(theirs.map(place)) }));
@@ -107,7 +108,8 @@ export function show(minutes, compare, present) {
     if (width === 0) return;
     const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
     const series = full(minutes, present);
-    plot.replaceChildren(picture(series, compare?.minutes, present, width, height, rem));
+    const em = parseFloat(getComputedStyle(plot).fontSize);
+    plot.replaceChildren(picture(series, compare?.minutes, present, width, height, rem, em));
     plot.setAttribute("aria-label", speak(series));
   };
   redraw();

@@ -16,6 +16,7 @@ mod compare;
 mod counters;
 pub mod exposition;
 mod figures;
+mod gate;
 mod keeper;
 pub mod metrics;
 mod milestones;

@@ -20,6 +20,7 @@ use serde::Deserialize;
 use crate::access::Access;
 use crate::compare::Compare;
 use crate::figures::Clock;
+use crate::gate::Gate;
 use crate::keeper::{self, Kept};
 use crate::source::Source;
 use crate::{api, assets, metrics, stream};
@@ -106,7 +107,7 @@ pub fn serve(listener: TcpListener, board: &Board) -> std::io::Result<()> {
     let router = board.router();
     let serving = async move {
         let listener = tokio::net::TcpListener::from_std(listener)?;
-        axum::serve(listener, router).await
+        axum::serve(Gate::new(listener), router).await
     };
     std::thread::Builder::new().name("http-main".to_owned()).spawn(move || {
         if let Err(error) = runtime.block_on(serving) {
@@ -179,6 +180,9 @@ async fn harden(mut response: Response) -> Response {
     for (name, value) in fixed {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    // Figures are old in a moment, and may be for those only who are let in.
+    let no_store = HeaderValue::from_static("no-store");
+    headers.entry(header::CACHE_CONTROL).or_insert(no_store);
     response
 }
 

@@ -381,6 +381,9 @@ fn every_file_that_a_page_names_is_served_and_nothing_comes_from_elsewhere() {
         let answer = stage.ask(&path, "Accept: */*\r\n");
         assert_eq!(answer.code, 200, "{path}");
         assert!(answer.head.contains("default-src 'none'"), "{path} may load from anywhere");
+        let kept = answer.head.contains("cache-control: no-store");
+        let asked_again = answer.head.contains("cache-control: no-cache");
+        assert!(kept || asked_again, "{path} may be kept by somebody on the way");
         let elsewhere = answer.body.replace("http://www.w3.org/2000/svg", "");
         assert!(!elsewhere.contains("http://") && !elsewhere.contains("https://"), "{path}");
         let named = answer.body.split(['"', '\'', '`', '(']).filter_map(|part| {

@@ -3,11 +3,13 @@
 //! holds no stock and decides nothing: the traffic knows the wire contract from the publishers' side
 //! only, the simulator runs the pipeline's own code and has the plain model judge it.
 
+pub mod knee;
 pub mod load;
 pub mod profile;
 pub mod recording;
 pub mod report;
 pub mod simulator;
+pub mod stages;
 pub mod threshold;
 pub mod traffic;
 pub mod translation;

@@ -10,6 +10,7 @@
 
 mod clock;
 mod meter;
+mod seen;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use crate::traffic::{Sent, Traffic};
 
 pub use clock::WallClock;
 pub use meter::{Measured, Meter, Second};
+pub use seen::Wrong;
 
 /// A record is late if it is published later than this after it was due.
 pub const LATE_MS: i64 = 10;
@@ -132,8 +134,7 @@ pub fn drive(
         }
         pace.publish(&sent, sent.partition, publisher)?;
     }
-    pace.tell();
-    publisher.flush()
+    pace.end(publisher)
 }
 
 /// Where the publisher is in time.
@@ -177,9 +178,9 @@ impl<'a> Pace<'a> {
         partition: u32,
         publisher: &mut impl Publisher<Record>,
     ) -> Result<(), LoadError> {
+        self.meter.publishing(partition);
         publisher.publish(record)?;
         self.records += 1;
-        self.meter.published(partition);
         if self.records == TOLD_EACH {
             self.now_ms = self.clock.now_ms();
             self.tell();
@@ -187,7 +188,19 @@ impl<'a> Pace<'a> {
         Ok(())
     }
 
-    pub(crate) fn tell(&mut self) {
+    /// Waits until every record is delivered, or has failed.
+    pub(crate) fn end<Record>(
+        mut self,
+        publisher: &mut impl Publisher<Record>,
+    ) -> Result<(), LoadError> {
+        self.tell();
+        let flushed = publisher.flush();
+        // Some fail only when they are waited for.
+        self.meter.failed(publisher.failed());
+        flushed
+    }
+
+    fn tell(&mut self) {
         if self.records > 0 {
             self.meter.sent(self.at_ms, self.now_ms, self.records);
             self.records = 0;
@@ -204,9 +217,9 @@ pub fn listen(
     on_trouble: &mut dyn FnMut(&LoadError),
 ) {
     const WAIT: Duration = Duration::from_millis(20);
+    let mut batch = meter.batch();
     // Relaxed: nothing is handed over with the flag.
     while !stop.load(Ordering::Relaxed) {
-        let mut batch = meter.batch();
         let looked = answers.look(WAIT, &mut |answer| batch.answer(answer, clock));
         meter.answered(&mut batch, clock.now_ms());
         if let Err(error) = looked {
@@ -226,6 +239,8 @@ mod tests {
         clock: WallClock,
         /// Due and published, in milliseconds since 1970.
         handed: Vec<(i64, i64)>,
+        /// Records that turn out to have failed when all are waited for.
+        failed: u64,
     }
 
     impl Publisher for Noting {
@@ -239,11 +254,12 @@ mod tests {
         }
 
         fn flush(&mut self) -> Result<(), LoadError> {
+            self.failed += 3;
             Ok(())
         }
 
         fn failed(&self) -> u64 {
-            0
+            self.failed
         }
     }
 
@@ -254,11 +270,12 @@ mod tests {
         let settings = Settings { profile: Some(profile.clone()), ..Settings::default() };
         let starts_at = clock.now_ms() - settings.opening_ms.cast_signed();
         let mut traffic = Traffic::new(settings, profile.orders(), 7, 2, starts_at);
-        let mut publisher = Noting { clock, handed: Vec::new() };
+        let mut publisher = Noting { clock, handed: Vec::new(), failed: 0 };
         let catalogue = publish_catalogue(&mut traffic, &mut publisher, |_| {}).unwrap();
         assert_eq!(catalogue, publisher.handed.len() as u64);
 
         publisher.handed.clear();
+        publisher.failed = 0;
         let opens_at = clock.now_ms() + 20;
         traffic.open_at(opens_at);
         let meter = Meter::new(opens_at, &[0, 0]);
@@ -270,5 +287,6 @@ mod tests {
         assert!(handed.is_sorted());
         let measured = meter.measured();
         assert_eq!((measured.sent, meter.behind()), (handed.len() as u64, handed.len() as u64));
+        assert_eq!(measured.failed, 3, "what fails at the very end");
     }
 }

@@ -97,6 +97,18 @@ impl FromStr for Profile {
     }
 }
 
+/// A length of time in seconds, written as a profile writes it: `56s`, `1m30s`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span(pub f64);
+
+impl FromStr for Span {
+    type Err = ProfileError;
+
+    fn from_str(text: &str) -> Result<Span, ProfileError> {
+        parse_time(text.trim()).map(Span)
+    }
+}
+
 impl fmt::Display for Profile {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.text)
@@ -143,6 +155,16 @@ impl Profile {
     #[must_use]
     pub fn peak(&self) -> f64 {
         self.stages.iter().fold(0.0, |peak, stage| peak.max(stage.from).max(stage.to))
+    }
+
+    /// When the highest rate is first reached, in seconds after the start.
+    #[must_use]
+    pub fn peak_at(&self) -> f64 {
+        let peak = self.peak();
+        let ends = self.stages.iter().flat_map(|stage| {
+            [(stage.from, stage.starts_at), (stage.to, stage.starts_at + stage.seconds)]
+        });
+        ends.filter(|(rate, _)| *rate >= peak).map(|(_, at)| at).fold(f64::INFINITY, f64::min)
     }
 
     /// The rate so many seconds after the start; 0 behind the end.
@@ -279,6 +301,7 @@ mod tests {
         let profile = Profile::double11(5_000.0).unwrap();
         assert!((profile.peak() - 5_000.0).abs() < 1e-9);
         assert!((profile.seconds() - 240.0).abs() < 1e-9);
+        assert!((profile.peak_at() - 56.0).abs() < 1e-9);
         let arrivals = arrivals(&profile);
         assert!(arrivals.is_sorted());
         assert!(arrivals[arrivals.len() - 1] <= 240_000);

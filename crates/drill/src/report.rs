@@ -13,7 +13,9 @@ use hdrhistogram::Histogram;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::knee::Knee;
 use crate::load::{Measured, Second};
+use crate::stages::Stage;
 use crate::threshold::{Judged, Threshold};
 
 /// Version of the report's form; readers refuse another one.
@@ -33,6 +35,9 @@ pub struct Report {
     pub commands: Commands,
     /// From the moment at which a command was due to the moment at which its answer was read.
     pub latency: Latency,
+    /// The same stage by stage, where it is known.
+    #[serde(default)]
+    pub stages: Vec<Stage>,
     /// Answers by their type.
     pub answers: BTreeMap<String, u64>,
     /// Rejected orders by reason.
@@ -47,6 +52,9 @@ pub struct Report {
     pub verdict: Verdict,
     /// The thresholds and how they were met.
     pub thresholds: Vec<Judged>,
+    /// The search for the highest rate, if this is one; the load is then the one at the knee.
+    #[serde(default)]
+    pub knee: Option<Knee>,
 }
 
 /// What was asked for.
@@ -123,6 +131,25 @@ pub struct Mark {
     pub second: f64,
     /// What, in a few words.
     pub what: String,
+    /// The partitions that it hit.
+    #[serde(default)]
+    pub partitions: Vec<u32>,
+    /// After how many milliseconds each of these had answered a command that was due later; none if
+    /// one never did, or if no partition was hit.
+    #[serde(default)]
+    pub recovered_ms: Option<u64>,
+}
+
+impl Mark {
+    /// What was done and how long it took to get over it, in words.
+    #[must_use]
+    pub fn told(&self) -> String {
+        match (self.recovered_ms, self.partitions.is_empty()) {
+            (Some(ms), _) => format!("{}, answers again after {:.1} s", self.what, ms as f64 / 1e3),
+            (None, false) => format!("{}, no answers since", self.what),
+            (None, true) => self.what.clone(),
+        }
+    }
 }
 
 /// The audit's figures; all are 0 if the pipeline was right.
@@ -186,7 +213,7 @@ impl Report {
     /// The report on what was measured, without a verdict.
     #[must_use]
     pub fn new(plan: PlanTold, measured: Measured, orders: u64) -> Report {
-        let Measured { seconds: series, latency, sent, late, late_ms_max, failed, .. } = measured;
+        let Measured { seconds: series, latency, lateness, sent, late, failed, .. } = measured;
         let most = |figure: fn(&Second) -> u64| series.iter().map(figure).max().unwrap_or(0);
         let commands = Commands {
             orders,
@@ -195,22 +222,31 @@ impl Report {
             due_per_second_max: most(|second| second.due),
             sent_per_second_max: most(|second| second.sent),
             late,
-            late_ms_max,
+            late_ms_max: lateness.max(),
             failed,
         };
+        let ends = [("due to sent", &lateness), ("due to answer read", &latency)];
         Report {
             version: VERSION,
             plan,
             commands,
             latency: Latency::of(&latency),
+            stages: ends.into_iter().filter_map(|(name, it)| Stage::measured(name, it)).collect(),
             answers: measured.answers,
             rejections: measured.rejections,
             dead_letters: measured.dead_letters,
             series,
-            marks: Vec::new(),
+            marks: measured.marks,
             verdict: Verdict::default(),
             thresholds: Vec::new(),
+            knee: None,
         }
+    }
+
+    /// Puts the stages that the pipeline told of between those that the load measured.
+    pub fn add_stages(&mut self, told: Vec<Stage>) {
+        let at = self.stages.len().min(1);
+        self.stages.splice(at..at, told);
     }
 
     /// Looks at the thresholds.
@@ -219,10 +255,12 @@ impl Report {
         self.thresholds = judged;
     }
 
-    /// Whether the verdict is clean and no threshold failed.
+    /// Whether the verdict is clean, no threshold failed, and a knee that was searched is found.
     #[must_use]
     pub fn passes(&self) -> bool {
-        self.verdict.clean() && self.thresholds.iter().all(|judged| !judged.failed)
+        let holds = self.thresholds.iter().all(|judged| !judged.failed);
+        let found = self.knee.as_ref().is_none_or(|knee| knee.rate.is_some());
+        self.verdict.clean() && holds && found
     }
 }
 
@@ -293,9 +331,21 @@ pub(crate) mod tests {
             rejections: BTreeMap::from([("out_of_stock".to_owned(), 12)]),
             dead_letters: BTreeMap::from([("invalid".to_owned(), 3)]),
             series: vec![second(600, 60, 40), second(400, 90, 0)],
-            marks: vec![Mark { second: 1.0, what: "kill -9 <settle>".to_owned() }],
+            stages: vec![Stage {
+                stage: "due to sent".to_owned(),
+                count: 1_000,
+                p50_ms: 0.0,
+                p99_ms: 2.0,
+            }],
+            marks: vec![Mark {
+                second: 1.0,
+                what: "kill -9 <settle>".to_owned(),
+                partitions: vec![0, 3],
+                recovered_ms: Some(1_234),
+            }],
             verdict: Verdict::default(),
             thresholds: Vec::new(),
+            knee: None,
         }
     }
 
@@ -320,6 +370,10 @@ pub(crate) mod tests {
             assert!(!report.passes(), "{:?}", report.verdict);
             *figure(&mut report.verdict) = 0;
         }
+        let target = "p99<60ms".to_owned();
+        report.knee = Some(Knee { target, rate: None, steps: Vec::new() });
+        assert!(!report.passes(), "no rate held the target");
+        report.knee = None;
         assert!(report.passes());
     }
 

@@ -3,6 +3,7 @@
 //! Not the verdict on correctness, which fails a load by itself. Invariant: a condition that cannot be
 //! judged, since nothing was measured, counts as met: silence is no success.
 
+use std::fmt;
 use std::str::FromStr;
 
 use crate::report::Report;
@@ -90,21 +91,28 @@ impl FromStr for Threshold {
     }
 }
 
+impl fmt::Display for Threshold {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(&self.text)
+    }
+}
+
 impl Threshold {
     /// Looks at a report's figures.
     #[must_use]
     pub fn judge(&self, report: &Report) -> Judged {
         let value = self.value(report);
-        let failed =
-            value.is_none_or(
-                |value| {
-                    if self.is_above { value > self.bound } else { value < self.bound }
-                },
-            );
+        let failed = value.is_none_or(|value| self.is_met_by(value));
         Judged { threshold: self.text.clone(), value, failed }
     }
 
-    fn value(&self, report: &Report) -> Option<f64> {
+    /// Whether the condition is true of a value of its figure.
+    pub(crate) fn is_met_by(&self, value: f64) -> bool {
+        if self.is_above { value > self.bound } else { value < self.bound }
+    }
+
+    /// The figure; none if it could not be measured.
+    pub(crate) fn value(&self, report: &Report) -> Option<f64> {
         let latency = &report.latency;
         match self.figure {
             Figure::Latency(quantile) => latency.at(quantile).map(|value| value as f64),

@@ -10,6 +10,7 @@
 mod asides;
 mod catalogue;
 pub(crate) mod draw;
+pub mod file;
 mod json;
 #[cfg(test)]
 mod judged_tests;
@@ -277,6 +278,7 @@ impl Traffic {
             self.holds_max[sent.partition as usize] += 1;
             self.prepare_sequels(&order);
             self.prepare_asides(order.number);
+            self.prepare_mischief(order.number);
         }
     }
 
@@ -326,6 +328,22 @@ impl Traffic {
         if order % oversized_every == oversized_every / 2 {
             self.push_aside(Aside::Largest, 2 * order, 0);
             self.push_aside(Aside::Oversized, 2 * order + 1, 0);
+        }
+    }
+
+    /// Plans what upstream gets wrong besides the round of asides.
+    fn prepare_mischief(&mut self, order: u64) {
+        /// Numbers of these, beyond those of the round.
+        const BESIDES: u64 = 1 << 40;
+        let settings = &self.world.settings;
+        let mut draw = self.world.draw(Domain::Besides, order);
+        let is_late = draw.below(10_000) < settings.late_per_ten_thousand;
+        let is_malformed = draw.below(10_000) < settings.malformed_per_ten_thousand;
+        if is_late {
+            self.push_aside(Aside::late(&mut draw), BESIDES + 2 * order, 0);
+        }
+        if is_malformed {
+            self.push_aside(Aside::malformed(&mut draw), BESIDES + 2 * order + 1, 0);
         }
     }
 

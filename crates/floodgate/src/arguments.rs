@@ -6,8 +6,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use drill::knee::Target;
+use drill::profile::Span;
 use drill::recording::moment::Moment;
 use drill::threshold::Threshold;
+use drill::traffic;
 
 #[derive(Debug, Parser)]
 #[command(
@@ -96,9 +99,11 @@ pub(crate) struct Demo {
     /// Orders to place.
     #[arg(long, default_value_t = 200_000, value_parser = clap::value_parser!(u64).range(1..=20_000_000))]
     pub(crate) orders: u64,
-    /// The traffic is a function of the orders and this seed alone.
+    /// The traffic is a function of the orders, this seed and the traffic's settings alone.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficFile,
     /// How to print the result.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -175,6 +180,19 @@ pub(crate) enum Drill {
         after_help = "Examples:\n  floodgate drill run --topic-prefix drill. --peak 5000\n  floodgate drill run --topic-prefix drill. --profile '500/s for 1m, 20k/s at +26s, 5k/s for 2m' --fail-if 'p99>80ms' --out friday"
     )]
     Run(DrillRun),
+    /// Rehearse a whole sale day: start what is missing, publish, kill a process at the peak, judge.
+    #[command(
+        long_about = "Rehearse a whole sale day: start what is missing, publish, kill a process at the \
+                      peak, judge. With --brokers (or --config) on that Kafka, with topics of its own; \
+                      else in this process, with nothing installed.",
+        after_help = "Examples:\n  floodgate drill rehearse --board\n  floodgate drill rehearse --brokers 127.0.0.1:9092 --peak 5000 --fail-if 'p99>500ms' --out friday"
+    )]
+    Rehearse(DrillRehearse),
+    /// Search the highest rate at which a running pipeline holds a target.
+    #[command(
+        after_help = "Example:\n  floodgate drill knee --topic-prefix drill. --target 'p99<60ms' --step 20s --out friday"
+    )]
+    Knee(DrillKnee),
     /// Keep a topic's commands in files, with other names for buyers and orders if you like.
     #[command(
         after_help = "Examples:\n  floodgate drill record --to friday\n  floodgate drill record --to friday --since 2025-11-11T00:00:00+08:00 --until 2025-11-11T01:00:00+08:00 --pseudonymise"
@@ -196,6 +214,46 @@ pub(crate) enum Drill {
 pub(crate) struct DrillRun {
     #[command(flatten)]
     pub(crate) connection: Connection,
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Partitions of topics that have to be created first.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) partitions: u32,
+    /// Wait for no answer and judge nothing: how much can this machine offer? No pipeline is needed.
+    #[arg(long, conflicts_with_all = ["metrics", "fail_if"])]
+    pub(crate) publish_only: bool,
+    /// A settle whose metrics tell latency by stage; once for each.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) metrics: Vec<String>,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
+    /// Publish made-up orders into topics without a prefix.
+    #[arg(long)]
+    pub(crate) yes_into_production: bool,
+}
+
+/// What the traffic is like.
+#[derive(Debug, Args)]
+pub(crate) struct TrafficFile {
+    /// Rates of the traffic; config/traffic.toml documents every one.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) traffic: Option<PathBuf>,
+}
+
+impl TrafficFile {
+    /// The settings of the file, or the default ones.
+    pub(crate) fn settings(&self) -> Result<traffic::Settings, traffic::file::TrafficFileError> {
+        self.traffic
+            .as_deref()
+            .map_or_else(|| Ok(traffic::Settings::default()), traffic::file::read)
+    }
+}
+
+/// What a load is.
+#[derive(Debug, Args)]
+pub(crate) struct Load {
+    #[command(flatten)]
+    pub(crate) traffic: TrafficFile,
     /// Orders a second over time, in stages: `RATE/s for TIME` holds a rate, `RATE/s at +TIME` reaches it
     /// in a straight line.
     #[arg(long, value_name = "STAGES", conflicts_with = "profile_file")]
@@ -210,24 +268,89 @@ pub(crate) struct DrillRun {
     /// Everything that is published follows from it and from the profile.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
-    /// Partitions of topics that have to be created first.
-    #[arg(long, value_name = "N", default_value_t = 4)]
-    pub(crate) partitions: u32,
-    /// Fail if this comes true, as in `p99>80ms`; can be given several times.
-    #[arg(long, value_name = "CONDITION")]
-    pub(crate) fail_if: Vec<Threshold>,
     /// Give up when the pipeline has not moved for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) patience: u64,
+}
+
+/// What becomes of a load's report.
+#[derive(Debug, Args)]
+pub(crate) struct Outcome {
+    /// Fail if this comes true, as in `p99>80ms`; can be given several times.
+    #[arg(long, value_name = "CONDITION")]
+    pub(crate) fail_if: Vec<Threshold>,
     /// Where the report is written.
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub(crate) out: PathBuf,
-    /// Publish made-up orders into topics without a prefix.
-    #[arg(long)]
-    pub(crate) yes_into_production: bool,
     /// How to print the report.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillRehearse {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    #[command(flatten)]
+    pub(crate) load: Load,
+    /// Partitions of every topic.
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) partitions: u32,
+    /// Processes that settle; workers in this process if there is no Kafka.
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    pub(crate) processes: usize,
+    /// Kill one of them so long after the opening, as in `56s`; can be given several times. At the
+    /// peak if left out.
+    #[arg(long, value_name = "TIME", conflicts_with = "no_faults")]
+    pub(crate) kill_at: Vec<Span>,
+    /// Kill nobody.
+    #[arg(long)]
+    pub(crate) no_faults: bool,
+    /// Serve the live board here, and leave it open in the end.
+    #[arg(long, value_name = "ADDR", num_args = 0..=1, default_missing_value = "127.0.0.1:9465")]
+    pub(crate) board: Option<String>,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillKnee {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// What has to hold: a figure of `--fail-if`, with the bound that it stays below (or above).
+    #[arg(long, value_name = "CONDITION", default_value = "p99<60ms")]
+    pub(crate) target: Target,
+    /// How long each rate is held.
+    #[arg(long, value_name = "TIME", default_value = "15s")]
+    pub(crate) step: Span,
+    /// The first rate, in orders a second.
+    #[arg(long, value_name = "RATE", default_value_t = 1_000.0)]
+    pub(crate) from: f64,
+    /// No rate is higher.
+    #[arg(long, value_name = "RATE", default_value_t = 1_000_000.0)]
+    pub(crate) up_to: f64,
+    /// Stop when the knee is known to so many percent.
+    #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
+    pub(crate) precision: f64,
+    /// Most rates that are tried.
+    #[arg(long, value_name = "N", default_value_t = 20)]
+    pub(crate) steps: usize,
+    #[command(flatten)]
+    pub(crate) traffic: TrafficFile,
+    /// Of the first step's traffic; each further step has the next one.
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Partitions of topics that have to be created first.
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub(crate) partitions: u32,
+    /// Give a step up when the pipeline has not moved for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) patience: u64,
+    /// Publish made-up orders into topics without a prefix.
+    #[arg(long)]
+    pub(crate) yes_into_production: bool,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
 }
 
 #[derive(Debug, Args)]
@@ -283,21 +406,14 @@ pub(crate) struct DrillReplay {
     /// Partitions of topics that have to be created first; the recording's if left out.
     #[arg(long, value_name = "N")]
     pub(crate) partitions: Option<u32>,
-    /// Fail if this comes true, as in `p99>80ms`; can be given several times.
-    #[arg(long, value_name = "CONDITION")]
-    pub(crate) fail_if: Vec<Threshold>,
     /// Give up when the pipeline has not moved for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) patience: u64,
-    /// Where the report is written.
-    #[arg(long, value_name = "DIR", default_value = ".")]
-    pub(crate) out: PathBuf,
     /// Publish recorded orders into topics without a prefix.
     #[arg(long)]
     pub(crate) yes_into_production: bool,
-    /// How to print the report.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
 }
 
 fn speed(text: &str) -> Result<f64, String> {

@@ -40,8 +40,7 @@ pub(crate) fn run(arguments: &arguments::Board) -> anyhow::Result<Exit> {
     }
     let topic = client.topics.gmv.clone();
     tracing::info!(topic, "reading");
-    let source = Following { settings: client, follower: None };
-    let board = Board::start(Box::new(source), settings).context("the board's thread")?;
+    let board = Board::start(source(client), settings).context("the board's thread")?;
     board::serve(listener, &board).context("http server")?;
     // Relaxed: nothing is handed over with the flag.
     while !stop.load(Ordering::Relaxed) {
@@ -87,6 +86,11 @@ fn settings(configuration: &Configuration) -> Result<board::Settings, Wrong> {
 /// An empty path is none.
 fn given(path: &Path) -> Option<&Path> {
     (!path.as_os_str().is_empty()).then_some(path)
+}
+
+/// The counters on Kafka.
+pub(crate) fn source(settings: Settings) -> Box<dyn Source> {
+    Box::new(Following { settings, follower: None })
 }
 
 /// The topic, followed for as long as it is the same.

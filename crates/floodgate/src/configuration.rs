@@ -14,6 +14,8 @@ use ledger::rules::{Partitioner, Rules};
 use pipeline::settings::WorkerSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::security::Security;
+
 /// Every key with its default and its documentation.
 pub(crate) const DEFAULTS: &str = include_str!("../../../config/floodgate.toml");
 
@@ -47,16 +49,24 @@ pub(crate) struct Kafka {
     pub(crate) consumer_properties: BTreeMap<String, Scalar>,
     pub(crate) producer_properties: BTreeMap<String, Scalar>,
     pub(crate) secret_files: BTreeMap<String, PathBuf>,
+    pub(crate) security: Security,
 }
 
 /// A librdkafka property's value, however it is written.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(crate) enum Scalar {
     Text(String),
     Integer(i64),
     Float(f64),
     Truth(bool),
+}
+
+/// Not the value: it may be a secret.
+impl std::fmt::Debug for Scalar {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("...")
+    }
 }
 
 impl std::fmt::Display for Scalar {

@@ -7,6 +7,7 @@ use crate::arguments::Connection;
 use crate::configuration::{Configuration, Overrides, Scalar, Wrong};
 use crate::fleet::Connect;
 use crate::logging;
+use crate::security;
 
 /// Loads the configuration with what the command line says about the connection.
 pub(crate) fn configuration(
@@ -50,11 +51,25 @@ pub(crate) fn settings(configuration: &Configuration, id: &str) -> Result<Settin
     settings.common = kafka.properties.iter().map(text).collect();
     settings.consumer = kafka.consumer_properties.iter().map(text).collect();
     settings.producer = kafka.producer_properties.iter().map(text).collect();
+    let open = [
+        ("kafka.properties", &settings.common),
+        ("kafka.consumer_properties", &settings.consumer),
+        ("kafka.producer_properties", &settings.producer),
+    ];
+    for (section, properties) in open {
+        security::refuse_open_secrets(section, properties.keys())?;
+    }
     for (key, file) in &kafka.secret_files {
-        let secret = std::fs::read_to_string(file).map_err(|error| {
-            Wrong(format!("kafka.secret_files.{key:?}: {} cannot be read: {error}", file.display()))
-        })?;
-        settings.common.insert(key.clone(), secret.trim_end_matches(['\r', '\n']).to_owned());
+        let secret = security::secret(&format!("kafka.secret_files.{key:?}"), file)?;
+        settings.common.insert(key.clone(), secret);
+    }
+    for (property, value) in kafka.security.properties()? {
+        if settings.common.insert(property.clone(), value).is_some() {
+            return Err(Wrong(format!(
+                "{property:?} is written as a property, and follows from kafka.security too; take \
+                 one of the two out"
+            )));
+        }
     }
     settings.check().map_err(|error| Wrong(error.to_string()))?;
     Ok(settings)

@@ -1,7 +1,7 @@
 //! `floodgate demo`: the whole pipeline in one process, on the embedded log, then the audit.
 //!
 //! The workers are those of `settle`, with its loop and its codecs; only the log is another.
-//! Invariant: the traffic, and so every figure, depends on orders and seed alone, except for times and
+//! Invariant: the traffic, and so every figure, depends on orders, seed and traffic settings alone, except for times and
 //! for how many counter records the rhythm of the run made (they are among `outputs`).
 
 use std::io::IsTerminal;
@@ -10,32 +10,23 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use drill::traffic::{Sent, Settings as TrafficSettings, Traffic};
-use drill::translation::{input_of, model_rules, output_of};
 use indicatif::{ProgressBar, ProgressStyle};
 use ledger::rules::Rules;
 use ledger::units::Offset;
-use model::{AuditReport, PartitionLog};
-use pipeline::embedded::{
-    EmbeddedBroker, EmbeddedLog, EmbeddedOffsets, Isolation, NewRecord, Settings, Timestamps, Topic,
-};
-use pipeline::log::{LogError, Partition};
-use pipeline::opening::Pipeline;
-use pipeline::settings::WorkerSettings;
-use pipeline::stock_view::StockViews;
-use pipeline::store::ObjectSnapshots;
+use model::AuditReport;
+use pipeline::embedded::{EmbeddedBroker, Isolation, Topic};
 use serde::Serialize;
-use wire::{NoHeaders, Record};
+use wire::Record;
 
 use crate::arguments::{self, Format};
+use crate::embedded::{self, OnEmbedded};
 use crate::exit::Exit;
-use crate::fleet::{Connect, Fleet, LOOK, Plan};
+use crate::fleet::{Fleet, LOOK};
 use crate::print::{grouped, money, say};
 use crate::totals::totals_of_all;
 
 const PARTITIONS: u32 = 4;
 const WORKERS: usize = 2;
-const GROUP: &str = "demo";
-const INPUT: &str = "orders";
 /// 2025-11-10 23:59:00 +8: the traffic's midnight is that of Double 11.
 const STARTS_AT_MS: i64 = 1_762_790_340_000;
 /// Without records for this long, everything that was published is settled.
@@ -69,19 +60,16 @@ struct Summary {
 /// Runs the demo; exit code 1 unless the verdict is clean.
 pub(crate) fn run(arguments: &arguments::Demo) -> anyhow::Result<Exit> {
     let show = arguments.format == Format::Text;
-    let broker = EmbeddedBroker::new(Settings {
-        partitions: PARTITIONS,
-        input_timestamps: Timestamps::CreateTime,
-        session_timeout_ms: None,
-        transaction_timeout_ms: None,
-    });
+    let settings = arguments.traffic.settings()?;
+    let broker = embedded::broker(PARTITIONS);
     let rules = Rules { partitions: PARTITIONS, ..Rules::default() };
     if show {
         let orders = grouped(arguments.orders);
         say(&format!("Floodgate settles {orders} orders of a sale day (seed {}).", arguments.seed));
     }
-    let fleet = start(&broker, rules)?;
-    let published = publish(&broker, arguments, &fleet, show)?;
+    let plan = embedded::plan(rules)?;
+    let fleet = Fleet::start(&plan, WORKERS, OnEmbedded(Arc::clone(&broker)))?;
+    let published = publish(&broker, arguments, settings, &fleet, show)?;
     let busy = settle_rest(fleet, published.records)?;
     let report = audit(&broker, rules, show)?;
     let mut summary = summarise(&broker, &report);
@@ -97,34 +85,6 @@ pub(crate) fn run(arguments: &arguments::Demo) -> anyhow::Result<Exit> {
     Ok(if report.verdict.clean() { Exit::Well } else { Exit::DoesNotHold })
 }
 
-struct OnEmbedded(Arc<EmbeddedBroker>);
-
-impl Connect for OnEmbedded {
-    type Log = EmbeddedLog;
-    type Offsets = EmbeddedOffsets;
-
-    fn connect(&self, worker: usize) -> Result<(EmbeddedLog, EmbeddedOffsets), LogError> {
-        let id = format!("{GROUP}-{worker}");
-        Ok((self.0.member(GROUP, &id), self.0.offsets(GROUP)))
-    }
-}
-
-fn start(broker: &Arc<EmbeddedBroker>, rules: Rules) -> anyhow::Result<Fleet> {
-    let plan = Plan {
-        pipeline: Pipeline {
-            cluster: "embedded".to_owned(),
-            group: GROUP.to_owned(),
-            topic: INPUT.to_owned(),
-            rules,
-        },
-        // The traffic carries its own time and its own ticks.
-        settings: WorkerSettings { ticks: false, ..WorkerSettings::default() },
-        store: Arc::new(ObjectSnapshots::in_memory()?),
-        views: Arc::new(StockViews::default()),
-    };
-    Fleet::start(&plan, WORKERS, OnEmbedded(Arc::clone(broker)))
-}
-
 struct Published {
     orders: u64,
     records: u64,
@@ -133,23 +93,17 @@ struct Published {
 fn publish(
     broker: &EmbeddedBroker,
     arguments: &arguments::Demo,
+    settings: TrafficSettings,
     fleet: &Fleet,
     show: bool,
 ) -> anyhow::Result<Published> {
-    let settings = TrafficSettings::default();
     let mut traffic =
         Traffic::new(settings, arguments.orders, arguments.seed, PARTITIONS, STARTS_AT_MS);
     let progress = progress(arguments.orders, show);
     let mut sent = Sent::new();
     let mut records = 0_u64;
     while traffic.next_into(&mut sent) {
-        let record = NewRecord {
-            timestamp: sent.timestamp_ms,
-            key: sent.key(),
-            value: sent.value(),
-            headers: &NoHeaders,
-        };
-        broker.append(sent.partition, &[record]);
+        embedded::append(broker, &sent);
         records += 1;
         if records.is_multiple_of(4096) {
             progress.set_position(traffic.summary().orders);
@@ -191,50 +145,14 @@ fn audit(broker: &EmbeddedBroker, rules: Rules, show: bool) -> anyhow::Result<Au
         say("Now the audit derives every output again from the input, with other code ...");
     }
     let began = Instant::now();
-    let rules = model_rules(&rules);
-    let mut report = AuditReport::default();
-    for partition in 0..PARTITIONS {
-        let committed = broker.bounds(Topic::Input, partition).next.0;
-        let outputs = |topic| read_outputs(broker, topic, partition);
-        let log = PartitionLog {
-            partition,
-            input_topic: INPUT.to_owned(),
-            starts_at: 0,
-            committed,
-            inputs: read_inputs(broker, partition),
-            status: outputs(wire::Topic::Status),
-            settled: outputs(wire::Topic::Settled),
-            dead_letters: outputs(wire::Topic::DeadLetters),
-            gmv: outputs(wire::Topic::Gmv),
-        };
-        report.add(model::audit_partition(&rules, log)?);
-    }
+    let end = |partition| broker.bounds(Topic::Input, partition).next;
+    let ends: Vec<Offset> = (0..PARTITIONS).map(end).collect();
+    let report = embedded::audit(broker, rules, &ends)?;
     if show {
         let seconds = began.elapsed().as_secs_f64();
         say(&format!("  done in {seconds:.1} s"));
     }
     Ok(report)
-}
-
-type Read<T> = std::vec::IntoIter<Result<T, std::convert::Infallible>>;
-
-fn read_inputs(broker: &EmbeddedBroker, partition: Partition) -> Read<model::InputRecord> {
-    let mut records = Vec::new();
-    let mut keep = |record: &Record<'_>| records.push(Ok(input_of(record)));
-    broker.read(Topic::Input, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
-    records.into_iter()
-}
-
-fn read_outputs(
-    broker: &EmbeddedBroker,
-    topic: wire::Topic,
-    partition: Partition,
-) -> Read<model::OutputRecord> {
-    let mut records = Vec::new();
-    let mut keep = |record: &Record<'_>| records.push(Ok(output_of(topic, record)));
-    let place = Topic::Output(topic);
-    broker.read(place, partition, Offset(0), Isolation::ReadCommitted, &mut keep);
-    records.into_iter()
 }
 
 /// Counts what the topics hold; the counters' totals come from the gmv topic itself.

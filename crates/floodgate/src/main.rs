@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod arguments;
+mod ask;
 mod audit;
 mod board;
 mod configuration;
@@ -12,6 +13,7 @@ mod demo;
 #[cfg(test)]
 mod deployment;
 mod drill;
+mod embedded;
 mod exit;
 mod fleet;
 mod generate;
@@ -20,6 +22,7 @@ mod http;
 mod logging;
 mod metrics;
 mod print;
+mod security;
 mod settle;
 mod signals;
 mod simulate;
@@ -48,6 +51,8 @@ fn main() -> ExitCode {
         Command::Generate(arguments::Generate::Alerts(arguments)) => generate::alerts(&arguments),
         Command::Generate(arguments::Generate::Grafana(arguments)) => generate::grafana(&arguments),
         Command::Drill(arguments::Drill::Run(arguments)) => drill::run::run(&arguments),
+        Command::Drill(arguments::Drill::Rehearse(arguments)) => drill::rehearse::run(&arguments),
+        Command::Drill(arguments::Drill::Knee(arguments)) => drill::knee::run(&arguments),
         Command::Drill(arguments::Drill::Record(arguments)) => drill::record::run(&arguments),
         Command::Drill(arguments::Drill::Replay(arguments)) => drill::replay::run(&arguments),
         Command::Drill(arguments::Drill::Report(arguments)) => drill::report::run(&arguments),

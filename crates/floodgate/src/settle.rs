@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use kafka::{KafkaOffsets, Settings, admin};
+use pipeline::log::LogError;
 use pipeline::metadata::{RulesHash, rules_text};
 use pipeline::opening::Pipeline;
 use pipeline::stock_view::StockViews;
@@ -54,7 +55,7 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
     // Nothing can be decided without the number of partitions, which is one of the rules.
     let (settings, offsets) = connection::offsets(&configuration)?;
     let mut offsets = offsets.waiting_at_most(ANSWER_WAIT);
-    let Some(cluster) = wait_for_cluster(&mut offsets, &served, &stop) else {
+    let Some(cluster) = wait_for_cluster(&mut offsets, &served, &stop)? else {
         return Ok(Exit::Well);
     };
     let ticks = ticks_are_due(&settings, arguments.until_idle)?;
@@ -106,12 +107,13 @@ fn configuration(arguments: &arguments::Settle) -> Result<Configuration, Wrong> 
     connection::configuration(&arguments.connection, &mut overrides)
 }
 
-/// Asks until the cluster answers; none if the process was asked to stop first.
+/// Asks until the cluster answers; none if the process was asked to stop first. What nobody but an
+/// operator can mend, as a wrong password, is not waited for.
 fn wait_for_cluster(
     offsets: &mut KafkaOffsets,
     served: &Served,
     stop: &AtomicBool,
-) -> Option<Cluster> {
+) -> anyhow::Result<Option<Cluster>> {
     let mut logged: Option<(String, Instant)> = None;
     // Relaxed: nothing is handed over with the flag.
     while !stop.load(Ordering::Relaxed) {
@@ -119,8 +121,9 @@ fn wait_for_cluster(
         let error = match connection::cluster(offsets) {
             Ok(cluster) => {
                 served.waiting_for(String::new());
-                return Some(cluster);
+                return Ok(Some(cluster));
             }
+            Err(error @ LogError::Fatal(_)) => return Err(error).context("Kafka"),
             Err(error) => format!("Kafka: {error}"),
         };
         let again = logged
@@ -137,7 +140,7 @@ fn wait_for_cluster(
             std::thread::sleep(LOOK);
         }
     }
-    None
+    Ok(None)
 }
 
 /// Ticks carry the broker's time, so they make sense only where the broker stamps the orders.

@@ -9,7 +9,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use pipeline::log::LogError;
 use rdkafka::admin::{
@@ -19,12 +19,15 @@ use rdkafka::admin::{
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::RDKafkaErrorCode;
 
-use crate::errors::{log_error, with_code};
+use crate::errors::{Rights, log_error};
 use crate::logging::{Logging, each_event, serve, write_event};
+use crate::offsets::refused;
 use crate::settings::{MESSAGE_BYTES_MAX, Settings};
 
 /// Longest wait for the brokers' answer to one request.
 const ANSWER_WAIT_MAX: Duration = Duration::from_secs(30);
+/// After so long of it, it is looked whether there is a use in waiting longer.
+const ANSWER_SLICE: Duration = Duration::from_secs(2);
 /// Milliseconds for which input and outputs are kept: a week. Snapshots, from which the input is
 /// read again, are a minute old as a rule.
 const RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
@@ -284,10 +287,18 @@ pub fn create_topics(
     let copies = i32::try_from(replication).map_err(|_| invalid("replicas"))?;
     let described = roles(settings, timestamps)
         .map(|(topic, role)| (topic, rules(role, usize::try_from(replication).unwrap_or(0))));
-    let topics = described.each_ref().map(|(topic, rules)| {
-        let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(copies));
-        rules.iter().fold(topic, |topic, rule| topic.set(rule.setting, &rule.value))
-    });
+    // Who may not create topics may well ask for those that are there.
+    let counts = partition_counts(settings)?;
+    let missing = described.iter().zip(counts).filter(|(_, count)| *count == 0);
+    let topics: Vec<NewTopic<'_>> = missing
+        .map(|((topic, rules), _)| {
+            let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(copies));
+            rules.iter().fold(topic, |topic, rule| topic.set(rule.setting, &rule.value))
+        })
+        .collect();
+    if topics.is_empty() {
+        return Ok(Vec::new());
+    }
     let options = AdminOptions::new()
         .request_timeout(Some(ANSWER_WAIT_MAX))
         .operation_timeout(Some(ANSWER_WAIT_MAX));
@@ -300,7 +311,8 @@ pub fn create_topics(
             Ok(topic) => created.push(topic),
             Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
             Err((topic, code)) => {
-                return Err(with_code(code, format!("creating the topic {topic}: {code}")));
+                let doing = format!("creating the topic {topic}: {code}");
+                return Err(Rights::of(settings).with_code("Create", &topic, code, doing));
             }
         }
     }
@@ -314,7 +326,7 @@ pub fn check_topics(settings: &Settings, timestamps: Timestamps) -> Result<Vec<F
     let mut findings = Vec::new();
     let mut input_partitions = None;
     for (topic, role) in roles(settings, timestamps) {
-        let Some(shape) = shape(&metadata, topic)? else {
+        let Some(shape) = shape(settings, &metadata, topic)? else {
             findings.push(Finding::Missing { topic: topic.to_owned() });
             continue;
         };
@@ -327,7 +339,7 @@ pub fn check_topics(settings: &Settings, timestamps: Timestamps) -> Result<Vec<F
                 wanted,
             });
         }
-        let present = describe(&client, topic)?;
+        let present = describe(settings, &client, topic)?;
         findings.extend(broken(topic, &present, rules(role, shape.replicas)));
     }
     Ok(findings)
@@ -335,7 +347,7 @@ pub fn check_topics(settings: &Settings, timestamps: Timestamps) -> Result<Vec<F
 
 /// Whose clock stamps the input's records, as its topic is set.
 pub fn input_timestamps(settings: &Settings) -> Result<Timestamps, LogError> {
-    let present = describe(&client(settings)?, &settings.topics.orders)?;
+    let present = describe(settings, &client(settings)?, &settings.topics.orders)?;
     let value = present.get("message.timestamp.type").and_then(|entry| entry.value.clone());
     Ok(match value.as_deref() {
         Some("LogAppendTime") => Timestamps::Append,
@@ -373,7 +385,7 @@ struct Shape {
 /// Partitions of each of the topics, in the order of their names' list; 0 of one that does not exist.
 pub fn partition_counts(settings: &Settings) -> Result<Vec<usize>, LogError> {
     let metadata = metadata_client(settings)?;
-    let count = |topic| Ok(shape(&metadata, topic)?.map_or(0, |shape| shape.partitions));
+    let count = |topic| Ok(shape(settings, &metadata, topic)?.map_or(0, |shape| shape.partitions));
     settings.topics.all().into_iter().map(count).collect()
 }
 
@@ -386,10 +398,24 @@ fn metadata_client(settings: &Settings) -> Result<BaseConsumer<Logging>, LogErro
 }
 
 /// The topic's shape; none if it does not exist.
-fn shape(client: &BaseConsumer<Logging>, topic: &str) -> Result<Option<Shape>, LogError> {
-    let metadata = client.fetch_metadata(Some(topic), ANSWER_WAIT_MAX);
-    serve(client);
-    let metadata = metadata.map_err(|error| log_error("asking for a topic", &error))?;
+fn shape(
+    settings: &Settings,
+    client: &BaseConsumer<Logging>,
+    topic: &str,
+) -> Result<Option<Shape>, LogError> {
+    let deadline = Instant::now() + ANSWER_WAIT_MAX;
+    let metadata = loop {
+        let metadata = client.fetch_metadata(Some(topic), ANSWER_SLICE);
+        serve(client);
+        if metadata.is_ok() || client.context().is_hopeless() || Instant::now() >= deadline {
+            break metadata;
+        }
+    };
+    let metadata = metadata
+        .map_err(|error| log_error("asking for a topic", &error))
+        .map_err(|error| client.context().explained(error))?;
+    client.context().reached();
+    refused(&Rights::of(settings), metadata.topics().first())?;
     let found = metadata.topics().iter().find(|found| found.name() == topic);
     Ok(found.filter(|topic| !topic.partitions().is_empty()).map(|topic| Shape {
         partitions: topic.partitions().len(),
@@ -397,18 +423,31 @@ fn shape(client: &BaseConsumer<Logging>, topic: &str) -> Result<Option<Shape>, L
     }))
 }
 
-fn describe(client: &AdminClient<Logging>, topic: &str) -> Result<ConfigResource, LogError> {
+fn describe(
+    settings: &Settings,
+    client: &AdminClient<Logging>,
+    topic: &str,
+) -> Result<ConfigResource, LogError> {
     let options = AdminOptions::new().request_timeout(Some(ANSWER_WAIT_MAX));
     let resources = [ResourceSpecifier::Topic(topic)];
     let mut described = answer(client, client.describe_configs(&resources, &options))
         .map_err(|error| log_error("asking for a topic's settings", &error))?
         .into_iter();
     match described.next() {
+        // A refusal comes as a topic without settings: `rdkafka` drops what is said beside it.
+        Some(Ok(resource)) if resource.entries.is_empty() => {
+            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+            let doing = format!("asking for settings of {topic}");
+            Err(Rights::of(settings).with_code("DescribeConfigs", topic, code, doing))
+        }
         Some(Ok(resource)) => {
             debug_assert_eq!(resource.specifier, OwnedResourceSpecifier::Topic(topic.to_owned()));
             Ok(resource)
         }
-        Some(Err(code)) => Err(with_code(code, format!("asking for settings of {topic}: {code}"))),
+        Some(Err(code)) => {
+            let doing = format!("asking for settings of {topic}: {code}");
+            Err(Rights::of(settings).with_code("DescribeConfigs", topic, code, doing))
+        }
         None => Err(LogError::Retry(format!("no answer about the settings of {topic}"))),
     }
 }
@@ -426,7 +465,7 @@ fn answer<T>(client: &AdminClient<Logging>, future: impl Future<Output = T>) -> 
     // SAFETY: the client is alive, and each event while it is written. Its own thread serves another
     // queue than the main one.
     unsafe {
-        each_event(client.inner().native_ptr(), |event| write_event("admin", event));
+        each_event(client.inner().native_ptr(), |event| drop(write_event("admin", event)));
     }
     answer
 }

@@ -11,12 +11,16 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
-use crate::errors::log_error;
+use crate::errors::{Rights, log_error};
 use crate::logging::Logging;
+use crate::reader::is_about_the_group;
 use crate::settings::Settings;
 
 /// Records that one look hands on at most.
 const RECORDS_MAX: usize = 1_000;
+/// All outputs but the counters.
+const ANSWERS: [wire::Topic; 3] =
+    [wire::Topic::Status, wire::Topic::Settled, wire::Topic::DeadLetters];
 const ANSWER_WAIT: Duration = Duration::from_secs(10);
 
 /// An output, for as long as it is lent.
@@ -59,6 +63,8 @@ impl Answered<'_> {
 /// See the module's documentation.
 pub struct AnswerReader {
     consumer: BaseConsumer<Logging>,
+    rights: Rights,
+    topics: String,
 }
 
 impl std::fmt::Debug for AnswerReader {
@@ -75,19 +81,22 @@ impl AnswerReader {
             .reader()
             .create_with_context(Logging::new("answers"))
             .map_err(|error| failed("making the client that reads answers", &error))?;
+        let rights = Rights::of(settings);
         let mut list = TopicPartitionList::new();
-        for topic in [wire::Topic::Status, wire::Topic::Settled, wire::Topic::DeadLetters] {
+        for topic in ANSWERS {
             let name = settings.topics.output(topic);
             for number in 0..i32::try_from(partitions).expect("the topics have so many") {
-                let (_, end) = consumer
-                    .fetch_watermarks(name, number, ANSWER_WAIT)
-                    .map_err(|error| failed("asking for a partition's end", &error))?;
+                let (_, end) =
+                    consumer.fetch_watermarks(name, number, ANSWER_WAIT).map_err(|error| {
+                        rights.log_error("Read", name, "asking for a partition's end", &error)
+                    })?;
                 list.add_partition_offset(name, number, NativeOffset::Offset(end))
                     .map_err(|error| failed("starting to read answers", &error))?;
             }
         }
         consumer.assign(&list).map_err(|error| failed("starting to read answers", &error))?;
-        Ok(AnswerReader { consumer })
+        let topics = ANSWERS.map(|topic| settings.topics.output(topic)).join(" or ");
+        Ok(AnswerReader { consumer, rights, topics })
     }
 
     /// Hands on what has come; waits at most `wait` for the first.
@@ -102,7 +111,12 @@ impl AnswerReader {
                 None => break,
                 Some(Ok(message)) => on_answer(&Answered(&message)),
                 Some(Err(KafkaError::PartitionEOF(_))) => {}
-                Some(Err(error)) => return Err(log_error("reading answers", &error)),
+                Some(Err(error)) if is_about_the_group(&error) => {}
+                Some(Err(error)) => {
+                    let error =
+                        self.rights.log_error("Read", &self.topics, "reading answers", &error);
+                    return Err(self.consumer.context().explained(error));
+                }
             }
             wait = Duration::ZERO;
         }

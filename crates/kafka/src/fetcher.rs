@@ -10,10 +10,11 @@ use std::time::Duration;
 use ledger::units::Offset;
 use pipeline::log::{Event, LogError, Partition};
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
+use rdkafka::types::RDKafkaErrorCode;
 use wire::Record;
 
 use crate::batch::{FetchTopic, Message, News, Reader};
-use crate::errors::{Class, class, log_error, with_code};
+use crate::errors::{Class, Rights, class, log_error};
 use crate::logging::Logging;
 use crate::settings::Settings;
 use crate::wake::Wake;
@@ -24,6 +25,7 @@ const BOUNDS_WAIT_MAX: Duration = Duration::from_secs(5);
 /// See the module's documentation.
 pub(crate) struct Fetcher {
     name: String,
+    rights: Rights,
     started: Vec<Started>,
     /// Index of the partition whose turn it is.
     turn: usize,
@@ -56,6 +58,7 @@ impl Fetcher {
         let topic = Arc::new(FetchTopic::new(client.clone(), &settings.topics.orders)?);
         Ok(Fetcher {
             name: settings.topics.orders.clone(),
+            rights: Rights::of(settings),
             started: Vec::new(),
             turn: 0,
             missed: None,
@@ -103,7 +106,10 @@ impl Fetcher {
             }
             let messages = started.reader.take();
             if !messages.is_empty() {
-                return started.hand_on(&messages, &mut self.missed, on_event).map(Some);
+                let handed_on = started.hand_on(&messages, &mut self.missed, on_event);
+                return handed_on.map(Some).map_err(|(code, message)| {
+                    self.rights.with_code("Read", &self.name, code, message)
+                });
             }
         }
         Ok(None)
@@ -145,7 +151,7 @@ impl Started {
         messages: &[Message],
         missed: &mut Option<Partition>,
         on_event: &mut dyn FnMut(Event<'_>),
-    ) -> Result<usize, LogError> {
+    ) -> Result<usize, (RDKafkaErrorCode, String)> {
         let partition = self.partition;
         let mut handed_on = 0;
         let mut records: Vec<Record<'_>> = Vec::with_capacity(messages.len());
@@ -175,7 +181,7 @@ impl Started {
                     if class(code) == Class::Missing {
                         *missed = Some(partition);
                     }
-                    trouble = Err(with_code(code, format!("reading partition {partition}: {why}")));
+                    trouble = Err((code, format!("reading partition {partition}: {why}")));
                 }
             }
         }

@@ -3,7 +3,7 @@
 //! Not the workers' way to read and no member of any group: every follower reads everything. Records
 //! are lent, not copied. Invariant: what it hands on is committed, each partition's in its order.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -12,14 +12,24 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::LogError;
 
-use crate::errors::log_error;
-use crate::logging::Logging;
+use crate::errors::{Rights, log_error};
+use crate::logging::{Logging, serve};
+use crate::offsets::refused;
+use crate::reader::is_about_the_group;
 use crate::settings::Settings;
 
 /// Records that one look hands on at most.
 const RECORDS_MAX: usize = 1_000;
 /// Longest wait for an answer about the topic or a partition.
 const ANSWER_WAIT: Duration = Duration::from_secs(2);
+/// After so long without a record it is asked whether the brokers are there ...
+const SILENCE_MAX: Duration = Duration::from_secs(5);
+/// ... and while they are away so often ...
+const AWAY_PAUSE: Duration = Duration::from_secs(1);
+/// ... waiting so long for each answer.
+const PROBE_WAIT: Duration = Duration::from_millis(300);
+/// A client that has reached nobody for so long is replaced.
+const CLIENT_LOST: Duration = Duration::from_secs(15);
 /// Fetched records that may wait in memory for each partition, in KiB.
 const FETCHED_KIB_MAX: u32 = 1_024;
 
@@ -37,18 +47,35 @@ pub struct Followed {
 
 /// See the module's documentation.
 pub struct Follower {
+    settings: Settings,
     topic: String,
     consumer: BaseConsumer<Logging>,
+    rights: Rights,
     /// By partition, the offset at which it ended at the start, until that is reached. A partition that
     /// is written to all the time is never seen to be at its end.
     ends: Vec<Option<i64>>,
+    /// By partition, where reading goes on; none: at the oldest record.
+    next: Vec<Option<i64>>,
+    away: Option<Away>,
+    /// When the brokers were last heard of, by a record or an answer.
+    heard_at: Instant,
+}
+
+/// Brokers that cannot be reached.
+#[derive(Debug, Clone)]
+struct Away {
+    error: LogError,
+    /// Since when this client has tried.
+    since: Instant,
+    asked_at: Instant,
 }
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Follower { topic, ends, .. } = self;
+        let Follower { topic, ends, next, away, .. } = self;
         let mut shown = formatter.debug_struct("Follower");
-        shown.field("topic", topic).field("ends", ends).finish_non_exhaustive()
+        shown.field("topic", topic).field("ends", ends).field("next", next);
+        shown.field("away", away).finish_non_exhaustive()
     }
 }
 
@@ -57,39 +84,41 @@ impl Follower {
     /// partitions there are.
     pub fn start(settings: &Settings, topic: &str) -> Result<Follower, LogError> {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
+        let rights = Rights::of(settings);
         let settings = Settings { fetched_kib_max: FETCHED_KIB_MAX, ..settings.clone() };
-        let consumer: BaseConsumer<Logging> = settings
-            .reader()
-            .create_with_context(Logging::new("follower"))
-            .map_err(|error| failed("making the client that follows", &error))?;
-        let metadata = consumer
-            .fetch_metadata(Some(topic), ANSWER_WAIT)
-            .map_err(|error| failed("asking for the topic's partitions", &error))?;
+        let consumer = client(&settings)?;
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WAIT);
+        serve(&consumer);
+        let metadata = metadata
+            .map_err(|error| failed("asking for the topic's partitions", &error))
+            .map_err(|error| consumer.context().explained(error))?;
+        refused(&rights, metadata.topics().first())?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
             return Err(LogError::Retry(format!("the brokers know no topic {topic}")));
         }
-        let mut list = TopicPartitionList::with_capacity(partitions);
-        for number in (0..).take(partitions) {
-            list.add_partition_offset(topic, number, NativeOffset::Beginning)
-                .map_err(|error| failed("starting to follow", &error))?;
-        }
         let end = |number: i32| {
             let bounds = consumer.fetch_watermarks(topic, number, ANSWER_WAIT);
-            let (oldest, end) =
-                bounds.map_err(|error| failed("asking for a partition's bounds", &error))?;
+            let (oldest, end) = bounds.map_err(|error| {
+                rights.log_error("Read", topic, "asking for a partition's bounds", &error)
+            })?;
             Ok((oldest < end).then_some(end))
         };
         let ends: Vec<Option<i64>> =
             (0..).take(partitions).map(end).collect::<Result<_, LogError>>()?;
-        consumer.assign(&list).map_err(|error| failed("starting to follow", &error))?;
-        Ok(Follower { topic: topic.to_owned(), consumer, ends })
+        let next = vec![None; partitions];
+        assign(&consumer, topic, &next)?;
+        let topic = topic.to_owned();
+        let heard_at = Instant::now();
+        Ok(Follower { settings, topic, consumer, rights, ends, next, away: None, heard_at })
     }
 
-    /// Hands on keys and values of what has come; waits at most `wait` for the first.
+    /// Hands on keys and values of what has come; waits at most `wait` for the first, longer only to find
+    /// out whether silence means that the brokers are away.
     ///
     /// A [`LogError::Fatal`] says that records which should follow are not there any more: the topic
-    /// was made anew, or somebody deleted them. Then only a new follower can go on.
+    /// was made anew, or somebody deleted them. Then only a new follower can go on. A
+    /// [`LogError::Retry`] comes for as long as the brokers are away.
     pub fn look(
         &mut self,
         wait: Duration,
@@ -103,18 +132,71 @@ impl Follower {
                 Some(Ok(message)) => {
                     on_record(message.key(), message.payload());
                     records += 1;
-                    let next = message.offset() + 1;
-                    let end = &mut self.ends[index(message.partition())];
-                    *end = end.filter(|end| next < *end);
+                    let (at, next) = (index(message.partition()), message.offset() + 1);
+                    self.next[at] = Some(next);
+                    self.ends[at] = self.ends[at].filter(|end| next < *end);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     self.ends[index(partition)] = None;
                 }
-                Some(Err(error)) => return Err(self.trouble(&error)),
+                Some(Err(error)) if is_about_the_group(&error) => {}
+                Some(Err(error)) => return Err(self.note(self.trouble(&error))),
             }
             wait = Duration::ZERO;
         }
+        if records > 0 {
+            self.hear();
+        } else {
+            self.look_for_brokers()?;
+        }
         Ok(Followed { records, caught_up: self.ends.iter().all(Option::is_none) })
+    }
+
+    /// The brokers are there.
+    fn hear(&mut self) {
+        self.away = None;
+        self.heard_at = Instant::now();
+        self.consumer.context().reached();
+    }
+
+    fn note(&mut self, error: LogError) -> LogError {
+        let now = Instant::now();
+        if let (LogError::Retry(_), None) = (&error, &self.away) {
+            self.away = Some(Away { error: error.clone(), since: now, asked_at: now });
+        }
+        error
+    }
+
+    /// A client tells once that its brokers are away, and not when they are back, so they are asked. One
+    /// that has reached nobody for long is replaced: librdkafka can lose sight of all brokers for good when
+    /// the last one that it knew was restarted.
+    fn look_for_brokers(&mut self) -> Result<(), LogError> {
+        let asked_at = self.away.as_ref().map_or(self.heard_at, |away| away.asked_at);
+        let pause = if self.away.is_some() { AWAY_PAUSE } else { SILENCE_MAX };
+        if asked_at.elapsed() >= pause {
+            let answer = self.consumer.fetch_metadata(Some(&self.topic), PROBE_WAIT);
+            match answer {
+                Ok(_) => self.hear(),
+                Err(error) => {
+                    let error = log_error("asking whether the brokers are there", &error);
+                    let error = self.consumer.context().explained_in_passing(error);
+                    drop(self.note(error));
+                    self.replace_client_if_lost()?;
+                }
+            }
+        }
+        self.away.as_ref().map_or(Ok(()), |away| Err(away.error.clone()))
+    }
+
+    fn replace_client_if_lost(&mut self) -> Result<(), LogError> {
+        let Some(away) = &mut self.away else { return Ok(()) };
+        away.asked_at = Instant::now();
+        if away.since.elapsed() >= CLIENT_LOST {
+            away.since = away.asked_at;
+            self.consumer = client(&self.settings)?;
+            assign(&self.consumer, &self.topic, &self.next)?;
+        }
+        Ok(())
     }
 
     fn trouble(&self, error: &KafkaError) -> LogError {
@@ -125,8 +207,28 @@ impl Follower {
                 self.topic
             ));
         }
-        log_error("following", error)
+        let error = self.rights.log_error("Read", &self.topic, "following", error);
+        self.consumer.context().explained(error)
     }
+}
+
+fn client(settings: &Settings) -> Result<BaseConsumer<Logging>, LogError> {
+    let client = settings.reader().create_with_context(Logging::new("follower"));
+    client.map_err(|error| log_error("making the client that follows", &error))
+}
+
+fn assign(
+    consumer: &BaseConsumer<Logging>,
+    topic: &str,
+    next: &[Option<i64>],
+) -> Result<(), LogError> {
+    let mut list = TopicPartitionList::with_capacity(next.len());
+    for (number, next) in (0..).zip(next) {
+        let from = next.map_or(NativeOffset::Beginning, NativeOffset::Offset);
+        list.add_partition_offset(topic, number, from)
+            .map_err(|error| log_error("starting to follow", &error))?;
+    }
+    consumer.assign(&list).map_err(|error| log_error("starting to follow", &error))
 }
 
 /// Index of a partition that was assigned.

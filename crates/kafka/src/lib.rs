@@ -33,6 +33,9 @@ pub mod span;
 mod ticks;
 mod wake;
 
+/// Whether TLS and SCRAM are built in.
+pub const HAS_TLS: bool = cfg!(feature = "tls");
+
 pub use log::KafkaLog;
 pub use offsets::KafkaOffsets;
 pub use settings::{Settings, SettingsError, TopicNames};

@@ -14,7 +14,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use wire::{Output, Outputs, Topic};
 
-use crate::errors::{Class, class, with_code};
+use crate::errors::{Class, Rights, class};
 use crate::fetcher::Fetcher;
 use crate::member::{Kind, Member};
 use crate::producer::{Producer, TransactionError};
@@ -33,6 +33,9 @@ const FULL_PAUSE: Duration = Duration::from_millis(5);
 #[derive(Debug)]
 pub struct KafkaLog {
     settings: Settings,
+    rights: Rights,
+    /// Why no transaction can be committed before somebody grants a right, once that is known.
+    denied: Option<String>,
     wake: Arc<Wake>,
     member: Member,
     fetcher: Fetcher,
@@ -54,6 +57,8 @@ impl KafkaLog {
             next_producer: None,
             ticks: None,
             wake,
+            rights: Rights::of(&settings),
+            denied: None,
             settings,
         })
     }
@@ -88,7 +93,7 @@ impl KafkaLog {
             // The next attempt needs a new client.
             Err(_) => {}
         }
-        initialised.map_err(TransactionError::into_log_error)
+        initialised.map_err(|error| error.into_log_error(&self.rights))
     }
 
     fn producer(&self) -> Result<&Producer, LogError> {
@@ -131,7 +136,8 @@ impl KafkaLog {
         if class(code) == Class::Missing {
             self.member.miss(name, partition);
         }
-        match with_code(code, format!("producing to {name} {partition}: {code}")) {
+        let message = format!("producing to {name} {partition}: {code}");
+        match self.rights.with_code("Write", name, code, message) {
             // What was handed on before stays in the transaction, so it cannot be repeated.
             LogError::Retry(message) => LogError::Transaction(message),
             error => error,
@@ -148,6 +154,19 @@ impl KafkaLog {
             element.set_metadata(&commit.metadata);
         }
         Ok(list)
+    }
+
+    /// What the brokers' ACLs do not allow, if that is why a transaction was refused.
+    fn denial(&self) -> Option<String> {
+        let (code, topic) = self.producer.as_ref()?.refusal()?;
+        let outputs = || Topic::ALL.map(|topic| self.settings.topics.output(topic)).join(" or ");
+        let denial = self.rights.denial(code, "Write", &topic.unwrap_or_else(outputs))?;
+        Some(format!("committing: {denial}"))
+    }
+
+    /// Fails if no transaction can be committed before somebody grants a right.
+    fn check_denied(&mut self) -> Result<(), LogError> {
+        self.denied.take().map_or(Ok(()), |denied| Err(LogError::Fatal(denied)))
     }
 
     /// Sends the offsets, flushes and commits; whatever is not plainly committed is an error.
@@ -182,8 +201,8 @@ impl KafkaLog {
         if !producer.flush(deadline) {
             return Err(unknown("outputs are not acknowledged".to_owned()));
         }
-        if let Some(why) = producer.failed_delivery() {
-            return Err(unknown(format!("an output could not be delivered: {why}")));
+        if let Some(failed) = producer.failed_delivery() {
+            return Err(unknown(failed.to_string()));
         }
         retried(deadline, || producer.commit(wait))?;
         producer.suspicion().map_or(Ok(()), |why| Err(CommitOutcome::CommittedSuspect(why)))
@@ -198,7 +217,8 @@ fn abort(producer: &Producer, deadline: Instant, why: String) -> CommitOutcome {
     });
     // The records that were taken back say so.
     producer.serve();
-    match (aborted, producer.suspicion().or_else(|| producer.failed_delivery())) {
+    let failed_delivery = || producer.failed_delivery().map(|failed| failed.to_string());
+    match (aborted, producer.suspicion().or_else(failed_delivery)) {
         (Ok(()), None) => CommitOutcome::Aborted(why),
         (Ok(()), Some(suspicion)) => CommitOutcome::Unknown(format!("{why}; {suspicion}")),
         (Err(outcome), _) => outcome,
@@ -226,6 +246,7 @@ impl Log for KafkaLog {
         wait: Duration,
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
+        self.check_denied()?;
         let deadline = Instant::now() + wait;
         loop {
             self.wake.reset();
@@ -274,6 +295,7 @@ impl Log for KafkaLog {
     }
 
     fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
+        self.check_denied()?;
         self.producer = None;
         let deadline = Instant::now() + wait;
         loop {
@@ -287,7 +309,7 @@ impl Log for KafkaLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        self.producer()?.begin().map_err(TransactionError::into_log_error)
+        self.producer()?.begin().map_err(|error| error.into_log_error(&self.rights))
     }
 
     fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError> {
@@ -303,6 +325,9 @@ impl Log for KafkaLog {
 
     fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
         let outcome = self.commit_transaction(commits).err().unwrap_or(CommitOutcome::Committed);
+        if outcome != CommitOutcome::Committed {
+            self.denied = self.denial();
+        }
         if matches!(outcome, CommitOutcome::Unknown(_)) {
             // The client keeps records for a topic that the brokers do not know, and says nothing.
             for topic in Topic::ALL {

@@ -8,16 +8,20 @@ use std::ffi::{CStr, c_char};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ptr;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use pipeline::log::LogError;
 use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer as _, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
-use rdkafka::types::RDKafka;
+use rdkafka::types::{RDKafka, RDKafkaErrorCode};
+
+use crate::errors::{Rights, log_error};
+use crate::settings::Settings;
 
 /// Context of a client whose callbacks matter to nobody but a reader of the logs.
 #[derive(Debug)]
@@ -26,11 +30,106 @@ pub(crate) struct Logging {
     client: &'static str,
     /// How many callbacks ran. Written and read by the thread that polls, so Relaxed is enough.
     callbacks: AtomicU64,
+    /// Why the brokers cannot be talked to, since somebody last could.
+    obstacle: Mutex<Option<Obstacle>>,
+    /// Who this is to the brokers, and the input's topic, where a refusal is told with them.
+    rights: Option<(Rights, String)>,
+}
+
+/// What stands between a client and its brokers, which the call that waits in vain does not tell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Obstacle {
+    /// Whether it stays until somebody changes something.
+    lasting: bool,
+    told: String,
+}
+
+impl Obstacle {
+    fn of(code: RDKafkaErrorCode, reason: &str) -> Option<Obstacle> {
+        const BROKEN: [&str; 3] = ["transport failure", "Disconnected", "Timed out"];
+        let is_broken = BROKEN.iter().any(|broken| reason.contains(broken));
+        let (lasting, remedy) = match code {
+            RDKafkaErrorCode::Authentication if !is_broken => (
+                true,
+                "the brokers refuse this user: mend username, password_file or mechanism in \
+                 kafka.security, or the user's credentials at the brokers (docs/security.md)",
+            ),
+            RDKafkaErrorCode::SSL if reason.contains("verif") => (
+                true,
+                "the brokers' certificate is not trusted: kafka.security.ca_file must hold the \
+                 certificate of the authority that signed it, and it must name the host in \
+                 kafka.brokers (docs/security.md)",
+            ),
+            RDKafkaErrorCode::SSL => {
+                (false, "TLS fails: do kafka.security and the brokers' listener agree?")
+            }
+            // The first thing that is said to a broker, which does not understand it.
+            RDKafkaErrorCode::BrokerTransportFailure
+                if reason.contains("Disconnected") && reason.contains("APIVERSION_QUERY") =>
+            {
+                (false, "does kafka.security.protocol agree with the brokers' listener?")
+            }
+            _ => return None,
+        };
+        Some(Obstacle { lasting, told: format!("{reason}; {remedy}") })
+    }
 }
 
 impl Logging {
     pub(crate) fn new(client: &'static str) -> Logging {
-        Logging { client, callbacks: AtomicU64::new(0) }
+        Logging { client, callbacks: AtomicU64::new(0), obstacle: Mutex::new(None), rights: None }
+    }
+
+    /// The same of a client that writes to the input, or asks for the group's offsets.
+    pub(crate) fn with_rights(client: &'static str, settings: &Settings) -> Logging {
+        let rights = Some((Rights::of(settings), settings.topics.orders.clone()));
+        Logging { rights, ..Logging::new(client) }
+    }
+
+    /// Why a record for the input could not be delivered.
+    pub(crate) fn undelivered(&self, error: &KafkaError) -> LogError {
+        const DOING: &str = "a record was not delivered";
+        match &self.rights {
+            Some((rights, topic)) => rights.log_error("Write", topic, DOING, error),
+            None => log_error(DOING, error),
+        }
+    }
+
+    /// The same for who goes on trying whatever it is: one broker of several may be set up wrongly.
+    pub(crate) fn explained_in_passing(&self, error: LogError) -> LogError {
+        match (error, self.obstacle().clone()) {
+            (LogError::Retry(message), Some(Obstacle { told, .. })) => {
+                LogError::Retry(format!("{message}: {told}"))
+            }
+            (error, _) => error,
+        }
+    }
+
+    /// The error with what stands between client and brokers, if that is known; as a lasting one, if
+    /// that will not pass by itself. To be asked after the client was served.
+    pub(crate) fn explained(&self, error: LogError) -> LogError {
+        let Some(Obstacle { lasting, told }) = self.obstacle().clone() else { return error };
+        match error {
+            LogError::Retry(message) if lasting => LogError::Fatal(format!("{message}: {told}")),
+            LogError::Retry(message) => LogError::Retry(format!("{message}: {told}")),
+            LogError::Fatal(message) => LogError::Fatal(format!("{message}: {told}")),
+            other => other,
+        }
+    }
+
+    /// Whether there is no use in waiting longer.
+    pub(crate) fn is_hopeless(&self) -> bool {
+        self.obstacle().as_ref().is_some_and(|obstacle| obstacle.lasting)
+    }
+
+    /// The brokers have answered.
+    pub(crate) fn reached(&self) {
+        *self.obstacle() = None;
+    }
+
+    fn obstacle(&self) -> MutexGuard<'_, Option<Obstacle>> {
+        // It is replaced as a whole.
+        self.obstacle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// How many callbacks ran so far: whether a poll that brought nothing did something.
@@ -46,6 +145,12 @@ impl Logging {
 impl ClientContext for Logging {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         self.count_callback();
+        if facility == LOST_CONNECTION {
+            let code = RDKafkaErrorCode::BrokerTransportFailure;
+            let found = Obstacle::of(code, message);
+            let mut obstacle = self.obstacle();
+            *obstacle = obstacle.take().or(found);
+        }
         write(self.client, level as i32, facility, message);
     }
 
@@ -56,12 +161,26 @@ impl ClientContext for Logging {
     fn error(&self, error: KafkaError, reason: &str) {
         self.count_callback();
         // Reading the end of a partition comes along here too, and is no error.
-        if !matches!(error, KafkaError::Global(code) if code == rdkafka::types::RDKafkaErrorCode::PartitionEOF)
-        {
-            write_error(self.client, &error.to_string(), reason);
+        let Some(code) = error.rdkafka_error_code().filter(|code| *code != PARTITION_END) else {
+            return;
+        };
+        let denial = || {
+            let (rights, _) = self.rights.as_ref()?;
+            let group_only = Some(code).filter(|code| *code == GROUP_REFUSED)?;
+            Some(Obstacle { lasting: true, told: rights.denial(group_only, "Read", "")? })
+        };
+        if let Some(obstacle) = Obstacle::of(code, reason).or_else(denial) {
+            *self.obstacle() = Some(obstacle);
         }
+        write_error(self.client, &error.to_string(), reason);
     }
 }
+
+/// Of lines about a connection that ended, whose reason no error tells.
+const LOST_CONNECTION: &str = "FAIL";
+/// Who waits for an answer about the group only hears that it did not come.
+const GROUP_REFUSED: RDKafkaErrorCode = RDKafkaErrorCode::GroupAuthorizationFailed;
+const PARTITION_END: RDKafkaErrorCode = RDKafkaErrorCode::PartitionEOF;
 
 impl ConsumerContext for Logging {}
 
@@ -82,7 +201,10 @@ impl ProducerContext for Logging {
     fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
         self.count_callback();
         if let Err((error, _)) = result {
-            tracing::warn!(client = self.client, %error, "record was not delivered");
+            let error = self.undelivered(error).to_string();
+            if is_news(self.client, "delivery", &error) {
+                tracing::warn!(client = self.client, "{error}");
+            }
         }
     }
 }
@@ -111,11 +233,15 @@ pub(crate) unsafe fn each_event(
     }
 }
 
-/// Writes a line of a client's log, or an error that it tells of; other events are passed over.
+/// Writes a line of a client's log, which it returns, or an error that it tells of; other events are
+/// passed over.
 ///
 /// # Safety
 /// `event` is alive.
-pub(crate) unsafe fn write_event(client: &str, event: *mut native::rd_kafka_event_t) {
+pub(crate) unsafe fn write_event(
+    client: &str,
+    event: *mut native::rd_kafka_event_t,
+) -> Option<String> {
     // SAFETY: the event is alive, and the texts live as long.
     unsafe {
         match native::rd_kafka_event_type(event) {
@@ -123,7 +249,9 @@ pub(crate) unsafe fn write_event(client: &str, event: *mut native::rd_kafka_even
                 let (mut facility, mut text, mut level) = (ptr::null(), ptr::null(), 0);
                 let (facility_at, text_at) = (&raw mut facility, &raw mut text);
                 if native::rd_kafka_event_log(event, facility_at, text_at, &raw mut level) == 0 {
-                    write(client, level, &string(facility), &string(text));
+                    let line = string(text);
+                    write(client, level, &string(facility), &line);
+                    return Some(line);
                 }
             }
             native::RD_KAFKA_EVENT_ERROR => {
@@ -134,6 +262,7 @@ pub(crate) unsafe fn write_event(client: &str, event: *mut native::rd_kafka_even
             _ => {}
         }
     }
+    None
 }
 
 /// # Safety
@@ -185,5 +314,46 @@ pub(crate) fn write(client: &str, level: i32, facility: &str, message: &str) {
         4 => tracing::warn!(client, facility, message),
         5 | 6 => tracing::info!(client, facility, message),
         _ => tracing::debug!(client, facility, message),
+    }
+}
+
+#[cfg(test)]
+mod logging_tests {
+    use super::*;
+
+    fn told(code: RDKafkaErrorCode, reason: &str, error: LogError) -> LogError {
+        let logging = Logging::new("test");
+        logging.error(KafkaError::Global(code), reason);
+        logging.explained(error)
+    }
+
+    #[test]
+    fn a_call_that_waited_in_vain_says_why() {
+        let vain = || LogError::Retry("no answer".to_owned());
+        let refused = told(RDKafkaErrorCode::Authentication, "SASL said no", vain());
+        let LogError::Fatal(refused) = refused else { panic!("{refused:?}") };
+        assert!(refused.starts_with("no answer: SASL said no; "), "{refused}");
+        assert!(refused.contains("password_file"), "{refused}");
+        let untrusted = told(RDKafkaErrorCode::SSL, "certificate verify failed", vain());
+        let LogError::Fatal(untrusted) = untrusted else { panic!("{untrusted:?}") };
+        assert!(untrusted.contains("ca_file"), "{untrusted}");
+        let broken = "SASL handshake failed: Local: Broker transport failure (in state DOWN)";
+        let broken = told(RDKafkaErrorCode::Authentication, broken, vain());
+        assert_eq!(broken, vain(), "a broker that goes away refuses nobody");
+        let passing = told(RDKafkaErrorCode::SSL, "Disconnected", vain());
+        assert!(matches!(passing, LogError::Retry(_)), "{passing:?}");
+        let unrelated = told(RDKafkaErrorCode::MessageTimedOut, "late", vain());
+        assert_eq!(unrelated, vain());
+    }
+
+    #[test]
+    fn what_stood_in_the_way_is_forgotten_once_brokers_answer() {
+        let logging = Logging::new("test");
+        logging.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "SASL said no");
+        assert!(logging.is_hopeless());
+        logging.reached();
+        assert!(!logging.is_hopeless());
+        let later = LogError::Retry("no answer".to_owned());
+        assert_eq!(logging.explained(later.clone()), later);
     }
 }

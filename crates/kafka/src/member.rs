@@ -19,7 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::absence::Absence;
-use crate::errors::{is_missing, log_error};
+use crate::errors::{Rights, is_missing, log_error};
 use crate::logging::Logging;
 use crate::metadata::{GroupMetadata, Identity};
 use crate::ownership::Ownership;
@@ -45,6 +45,7 @@ const FENCED_WITHIN: Duration = Duration::from_secs(60);
 /// See the module's documentation.
 pub(crate) struct Member {
     settings: Settings,
+    rights: Rights,
     wake: Arc<Wake>,
     ownership: Ownership,
     absence: Absence,
@@ -88,6 +89,7 @@ impl Member {
     pub(crate) fn new(settings: &Settings, wake: &Arc<Wake>) -> Result<Member, LogError> {
         Ok(Member {
             settings: settings.clone(),
+            rights: Rights::of(settings),
             wake: wake.clone(),
             ownership: Ownership::default(),
             absence: Absence::new(Duration::from_millis(settings.missing_topic_ms.into())),
@@ -115,7 +117,9 @@ impl Member {
                 if is_missing(&error) {
                     self.absence.miss(&self.settings.topics.orders, 0);
                 }
-                result = Err(log_error("serving the group", &error));
+                let orders = &self.settings.topics.orders;
+                let error = self.rights.log_error("Read", orders, "serving the group", &error);
+                result = Err(self.consumer.context().logging.explained_in_passing(error));
             }
             if self.consumer.context().logging.callbacks() == callbacks {
                 break;

@@ -10,10 +10,12 @@ use ledger::units::Offset;
 use pipeline::log::{Committed, InputBounds, LogError, Offsets, Partition, PartitionCommit};
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaResult;
+use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
 use wire::Topic;
 
-use crate::errors::{log_error, unreachable};
+use crate::errors::{Rights, log_error, unreachable};
 use crate::logging::{Logging, serve};
 use crate::reader::PartitionReader;
 use crate::settings::Settings;
@@ -25,6 +27,7 @@ const ANSWER_WAIT_MAX: Duration = Duration::from_secs(10);
 /// See the module's documentation.
 pub struct KafkaOffsets {
     settings: Settings,
+    rights: Rights,
     answer_wait: Duration,
     committed: BaseConsumer<Logging>,
     watermarks: BaseConsumer<Logging>,
@@ -36,10 +39,11 @@ impl KafkaOffsets {
         settings.check().map_err(|error| LogError::Fatal(error.to_string()))?;
         let failed = |error| log_error("making the client for offsets", &error);
         let client = |config: rdkafka::ClientConfig| {
-            config.create_with_context(Logging::new("offsets")).map_err(failed)
+            config.create_with_context(Logging::with_rights("offsets", settings)).map_err(failed)
         };
         Ok(KafkaOffsets {
             settings: settings.clone(),
+            rights: Rights::of(settings),
             answer_wait: ANSWER_WAIT_MAX,
             committed: client(settings.committed())?,
             watermarks: client(settings.watermarks())?,
@@ -56,7 +60,8 @@ impl KafkaOffsets {
     fn bounds(&self, topic: &str, partition: Partition) -> Result<(u64, u64), LogError> {
         let number = native(partition)?;
         let bounds = self.watermarks.fetch_watermarks(topic, number, self.answer_wait);
-        let (low, high) = self.answer("asking for a partition's bounds", bounds)?;
+        let (low, high) =
+            self.answer(&self.watermarks, topic, "asking for a partition's bounds", bounds)?;
         let offset = |offset: i64| {
             u64::try_from(offset)
                 .map_err(|_| LogError::Retry(format!("{topic} {partition} has no bounds yet")))
@@ -74,7 +79,7 @@ impl KafkaOffsets {
     pub fn members(&self) -> Result<Vec<String>, LogError> {
         let group = self.settings.group.as_str();
         let groups = self.committed.fetch_group_list(Some(group), self.answer_wait);
-        let groups = self.answer("asking for the group's members", groups)?;
+        let groups = self.answer(&self.committed, "", "asking for the group's members", groups)?;
         let members = groups.groups().iter().flat_map(|group| group.members());
         Ok(members.map(|who| format!("{} at {}", who.client_id(), who.client_host())).collect())
     }
@@ -83,20 +88,29 @@ impl KafkaOffsets {
     pub fn set_committed(&self, commit: &PartitionCommit) -> Result<(), LogError> {
         let offset = i64::try_from(commit.offset.0)
             .map_err(|_| LogError::Fatal(format!("there is no offset {}", commit.offset.0)))?;
-        let failed = |error| log_error("committing an offset", &error);
+        let orders = &self.settings.topics.orders;
+        let failed = |error| self.rights.log_error("Read", orders, "committing an offset", &error);
         let mut list = TopicPartitionList::with_capacity(1);
-        let mut element =
-            list.add_partition(&self.settings.topics.orders, native(commit.partition)?);
+        let mut element = list.add_partition(orders, native(commit.partition)?);
         element.set_offset(NativeOffset::Offset(offset)).map_err(failed)?;
         element.set_metadata(&commit.metadata);
         self.committed.commit(&list, CommitMode::Sync).map_err(failed)
     }
 
-    /// What a client answered; whatever it has to say besides comes into the log first.
-    fn answer<T>(&self, doing: &str, answer: KafkaResult<T>) -> Result<T, LogError> {
-        serve(&self.committed);
-        serve(&self.watermarks);
-        answer.map_err(|error| log_error(doing, &error))
+    /// What a client answered that was asked about a topic; whatever it has to say besides comes into
+    /// the log first.
+    fn answer<T>(
+        &self,
+        client: &BaseConsumer<Logging>,
+        topic: &str,
+        doing: &str,
+        answer: KafkaResult<T>,
+    ) -> Result<T, LogError> {
+        serve(client);
+        answer
+            .inspect(|_| client.context().reached())
+            .map_err(|error| self.rights.log_error("Describe", topic, doing, &error))
+            .map_err(|error| client.context().explained(error))
     }
 }
 
@@ -113,12 +127,15 @@ impl Offsets for KafkaOffsets {
             list.add_partition(&self.settings.topics.orders, native(*partition)?);
         }
         let left = deadline.saturating_duration_since(Instant::now());
-        let list = self.answer(DOING, self.committed.committed_offsets(list, left))?;
+        let orders = &self.settings.topics.orders;
+        let list = self.committed.committed_offsets(list, left);
+        let list = self.answer(&self.committed, orders, DOING, list)?;
         let find = |partition: &Partition| {
             let element = list
-                .find_partition(&self.settings.topics.orders, native(*partition)?)
+                .find_partition(orders, native(*partition)?)
                 .ok_or_else(|| LogError::Retry(format!("no answer for partition {partition}")))?;
-            element.error().map_err(|error| log_error(DOING, &error))?;
+            let failed = |error| self.rights.log_error("Describe", orders, DOING, &error);
+            element.error().map_err(failed)?;
             let offset = match element.offset() {
                 NativeOffset::Offset(offset) => u64::try_from(offset).ok().map(Offset),
                 _ => None,
@@ -155,11 +172,12 @@ impl Offsets for KafkaOffsets {
     fn partition_count(&mut self) -> Result<u32, LogError> {
         let orders = &self.settings.topics.orders;
         let metadata = self.watermarks.fetch_metadata(Some(orders), self.answer_wait);
-        let metadata = self.answer("asking for the topic", metadata)?;
+        let metadata = self.answer(&self.watermarks, orders, "asking for the topic", metadata)?;
         let topic = metadata.topics().first();
+        refused(&self.rights, topic)?;
         let partitions = topic.map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
-            return Err(LogError::Fatal(format!(
+            return Err(LogError::Retry(format!(
                 "the topic {orders} does not exist; create it with `floodgate topics create`"
             )));
         }
@@ -169,7 +187,9 @@ impl Offsets for KafkaOffsets {
     fn cluster_id(&mut self) -> Result<String, LogError> {
         let id = self.watermarks.client().fetch_cluster_id(self.answer_wait);
         serve(&self.watermarks);
-        id.ok_or_else(|| unreachable("the brokers do not answer"))
+        let context = self.watermarks.context();
+        id.inspect(|_| context.reached())
+            .ok_or_else(|| context.explained(unreachable("the brokers do not answer")))
     }
 }
 
@@ -178,6 +198,16 @@ impl std::fmt::Debug for KafkaOffsets {
         f.debug_struct("KafkaOffsets")
             .field("topics", &self.settings.topics)
             .finish_non_exhaustive()
+    }
+}
+
+/// Metadata of a topic that may not be seen says so beside it, and has no partitions.
+pub(crate) fn refused(rights: &Rights, topic: Option<&MetadataTopic>) -> Result<(), LogError> {
+    let Some(topic) = topic else { return Ok(()) };
+    let code = topic.error().map(RDKafkaErrorCode::from);
+    match code.and_then(|code| rights.denial(code, "Describe", topic.name())) {
+        Some(denial) => Err(LogError::Fatal(format!("asking for the topic: {denial}"))),
+        None => Ok(()),
     }
 }
 

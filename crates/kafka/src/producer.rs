@@ -27,7 +27,7 @@ use rdkafka::types::{
 };
 use wire::{Output, Topic};
 
-use crate::errors::{Class, class, log_error};
+use crate::errors::{Class, Rights, class, log_error, unreachable};
 use crate::logging::{Logging, each_event, string, write_event};
 use crate::metadata::GroupMetadata;
 use crate::settings::Settings;
@@ -67,8 +67,16 @@ impl TransactionError {
     }
 
     /// As an error of a call other than commit.
-    pub(crate) fn into_log_error(self) -> LogError {
+    pub(crate) fn into_log_error(self, rights: &Rights) -> LogError {
         let message = self.to_string();
+        // No topic is written to by these calls.
+        if let Some(denial) = rights.denial(self.code, "Write", "") {
+            return LogError::Fatal(format!("{}: {denial}", self.text));
+        }
+        if self.code == RDKafkaErrorCode::OperationTimedOut && self.retriable {
+            // Which is all that this call says when no broker is there.
+            return unreachable(&message);
+        }
         match class(self.code) {
             Class::Fenced => LogError::Fenced(message),
             Class::Lasting => LogError::Fatal(message),
@@ -92,16 +100,33 @@ struct Observed {
     /// The first request of a transaction that was lost on its way.
     lost_request: Mutex<Option<String>>,
     /// The first record that could not be delivered.
-    failed_delivery: Mutex<Option<String>>,
+    failed_delivery: Mutex<Option<FailedDelivery>>,
+    /// The first refusal by the brokers' ACLs.
+    refusal: Mutex<Option<RDKafkaErrorCode>>,
+    /// The first topic that could not be made part of a transaction, which only the client's log names.
+    refused_topic: Mutex<Option<String>>,
+}
+
+/// A record that could not be delivered: why, and to which topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FailedDelivery {
+    pub(crate) code: RDKafkaErrorCode,
+    pub(crate) topic: String,
+}
+
+impl fmt::Display for FailedDelivery {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "an output to {} could not be delivered: {}", self.topic, self.code)
+    }
 }
 
 impl Observed {
-    fn note(first: &Mutex<Option<String>>, what: impl FnOnce() -> String) {
-        // A text cannot be left half written.
+    fn note<T>(first: &Mutex<Option<T>>, what: impl FnOnce() -> T) {
+        // It is put there as a whole.
         first.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert_with(what);
     }
 
-    fn noted(first: &Mutex<Option<String>>) -> Option<String> {
+    fn noted<T: Clone>(first: &Mutex<Option<T>>) -> Option<T> {
         first.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -144,7 +169,7 @@ impl Producer {
         self.connect(wait / 2);
         let wait = wait.saturating_sub(started.elapsed());
         // SAFETY: the client is alive.
-        unsafe { result(native::rd_kafka_init_transactions(self.ptr(), millis(wait))) }
+        unsafe { self.result(native::rd_kafka_init_transactions(self.ptr(), millis(wait))) }
     }
 
     /// A client that has no connection yet when it looks for its coordinator looks again half a
@@ -157,7 +182,7 @@ impl Producer {
 
     pub(crate) fn begin(&self) -> Result<(), TransactionError> {
         // SAFETY: the client is alive.
-        unsafe { result(native::rd_kafka_begin_transaction(self.ptr())) }
+        unsafe { self.result(native::rd_kafka_begin_transaction(self.ptr())) }
     }
 
     /// Hands a copy of the output on. `QueueFull` asks to call again after [`Self::serve`].
@@ -221,12 +246,18 @@ impl Producer {
                     }
                     let purged = RDKafkaRespErr::RD_KAFKA_RESP_ERR__PURGE_QUEUE;
                     if (*message).err.is_error() && (*message).err != purged {
-                        Observed::note(&self.observed.failed_delivery, || {
-                            string(native::rd_kafka_err2str((*message).err))
+                        Observed::note(&self.observed.failed_delivery, || FailedDelivery {
+                            code: (*message).err.into(),
+                            topic: string(native::rd_kafka_topic_name((*message).rkt)),
                         });
                     }
                 },
-                _ => write_event("producer", event),
+                _ => {
+                    let line = write_event("producer", event);
+                    if let Some(topic) = line.as_deref().and_then(refused_topic) {
+                        Observed::note(&self.observed.refused_topic, || topic.to_owned());
+                    }
+                }
             }
         }
     }
@@ -263,7 +294,7 @@ impl Producer {
     ) -> Result<(), TransactionError> {
         // SAFETY: client, list and metadata are alive.
         unsafe {
-            result(native::rd_kafka_send_offsets_to_transaction(
+            self.result(native::rd_kafka_send_offsets_to_transaction(
                 self.ptr(),
                 offsets.ptr(),
                 group.as_ptr(),
@@ -275,14 +306,37 @@ impl Producer {
     /// Ends the transaction. To be called again if the error is retriable.
     pub(crate) fn commit(&self, wait: Duration) -> Result<(), TransactionError> {
         // SAFETY: the client is alive.
-        unsafe { result(native::rd_kafka_commit_transaction(self.ptr(), millis(wait))) }
+        unsafe { self.result(native::rd_kafka_commit_transaction(self.ptr(), millis(wait))) }
     }
 
     /// Ends the transaction as if it had never been. To be called again if the error is retriable,
     /// after [`Self::serve`]: the records that were not sent yet have to be taken back first.
     pub(crate) fn abort(&self) -> Result<(), TransactionError> {
         // SAFETY: the client is alive.
-        unsafe { result(native::rd_kafka_abort_transaction(self.ptr(), FLUSH_SLICE_MS)) }
+        unsafe { self.result(native::rd_kafka_abort_transaction(self.ptr(), FLUSH_SLICE_MS)) }
+    }
+
+    /// As [`result`]; a refusal by ACLs is remembered, since later calls fail with other errors for it.
+    ///
+    /// # Safety
+    /// As that of [`result`].
+    unsafe fn result(&self, error: *mut native::rd_kafka_error_t) -> Result<(), TransactionError> {
+        // SAFETY: that is the caller's promise.
+        unsafe { result(error) }.inspect_err(|error| {
+            if is_refusal(error.code) {
+                Observed::note(&self.observed.refusal, || error.code);
+            }
+        })
+    }
+
+    /// Why the brokers' ACLs refused a transaction, if they did, and the topic, if it is known.
+    pub(crate) fn refusal(&self) -> Option<(RDKafkaErrorCode, Option<String>)> {
+        self.serve();
+        let failed = self.failed_delivery().filter(|failed| is_refusal(failed.code));
+        let code = Observed::noted(&self.observed.refusal);
+        let code = code.or(failed.as_ref().map(|failed| failed.code))?;
+        let topic = Observed::noted(&self.observed.refused_topic);
+        Some((code, topic.or(failed.map(|failed| failed.topic))))
     }
 
     /// The request of a transaction that was lost on its way, if one was.
@@ -290,8 +344,8 @@ impl Producer {
         Observed::noted(&self.observed.lost_request)
     }
 
-    /// Why a record could not be delivered, if one could not.
-    pub(crate) fn failed_delivery(&self) -> Option<String> {
+    /// The first record that could not be delivered, if one could not.
+    pub(crate) fn failed_delivery(&self) -> Option<FailedDelivery> {
         Observed::noted(&self.observed.failed_delivery)
     }
 
@@ -437,6 +491,22 @@ fn transactional(api_key: i16) -> Option<&'static str> {
         28 => Some("TxnOffsetCommit"),
         _ => None,
     }
+}
+
+/// The topic that could not be made part of a transaction because of ACLs, if a line of the client's log
+/// says that; nothing else names it.
+fn refused_topic(line: &str) -> Option<&str> {
+    let is_refused = line.contains("to transaction") && line.contains("authorization failed");
+    line.split('"').nth(1).filter(|_| is_refused)
+}
+
+fn is_refusal(code: RDKafkaErrorCode) -> bool {
+    matches!(
+        code,
+        RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::GroupAuthorizationFailed
+            | RDKafkaErrorCode::TransactionalIdAuthorizationFailed
+    )
 }
 
 /// # Safety

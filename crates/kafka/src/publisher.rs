@@ -52,8 +52,8 @@ impl Publisher {
     /// A publisher to the input topic.
     pub fn new(settings: &Settings) -> Result<Publisher, LogError> {
         let failed = Arc::new(AtomicU64::new(0));
-        let deliveries =
-            Deliveries { logging: Logging::new("publisher"), failed: Arc::clone(&failed) };
+        let logging = Logging::with_rights("publisher", settings);
+        let deliveries = Deliveries { logging, failed: Arc::clone(&failed) };
         let producer = settings
             .publisher()
             .create_with_context(deliveries)
@@ -90,8 +90,20 @@ impl Publisher {
                     self.serve(ROOM_WAIT);
                     next = back;
                 }
-                Err((error, _)) => return Err(log_error("publishing", &error)),
+                Err((error, _)) => return Err(self.refused(&error)),
             }
+        }
+    }
+
+    /// The client tells what ended it for good apart from the error.
+    fn refused(&self, error: &KafkaError) -> LogError {
+        match self.producer.client().fatal_error() {
+            Some((code, why)) => {
+                let error = KafkaError::MessageProduction(code);
+                let error = self.producer.context().logging.undelivered(&error);
+                LogError::Fatal(format!("publishing: {why}: {error}"))
+            }
+            None => log_error("publishing", error),
         }
     }
 
@@ -153,7 +165,8 @@ impl ProducerContext for Deliveries {
         if let Err((error, _)) = result {
             // Relaxed: as above.
             if self.failed.fetch_add(1, Ordering::Relaxed) == 0 {
-                tracing::warn!(%error, "a record was not delivered; further ones are only counted");
+                let error = self.logging.undelivered(error);
+                tracing::warn!("{error}; further ones are only counted");
             }
         }
     }

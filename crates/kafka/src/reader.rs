@@ -13,10 +13,14 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::{LogError, Partition};
 
-use crate::errors::log_error;
+use crate::errors::{Rights, log_error};
 use crate::logging::Logging;
+use crate::offsets::refused;
 use crate::settings::Settings;
 
+/// After so long without anything it is asked whether the topic may be seen at all: the client waits for
+/// one that may not, and says nothing.
+const RIGHTS_AFTER: Duration = Duration::from_secs(1);
 /// Without anything new for this long, the brokers are taken for unreachable.
 const SILENCE_MAX: Duration = Duration::from_secs(30);
 const POLL_WAIT: Duration = Duration::from_millis(100);
@@ -39,9 +43,13 @@ pub struct OwnedRecord {
 /// Iterates over the records of a partition up to its stable end.
 pub struct PartitionReader {
     consumer: BaseConsumer<Logging>,
+    rights: Rights,
+    topic: String,
     /// Topic and partition, to be named in errors.
     place: String,
     heard_at: Instant,
+    /// Whether the topic is known to be one that may be seen.
+    may_see: bool,
     /// What went wrong since.
     trouble: Option<String>,
     ended: bool,
@@ -98,7 +106,27 @@ impl PartitionReader {
             .map_err(|error| failed("starting to read", &error))?;
         let place = format!("{topic} {partition}");
         let heard_at = Instant::now();
-        Ok(PartitionReader { consumer, place, heard_at, trouble: None, ended: false })
+        Ok(PartitionReader {
+            consumer,
+            rights: Rights::of(settings),
+            topic: topic.to_owned(),
+            place,
+            heard_at,
+            may_see: false,
+            trouble: None,
+            ended: false,
+        })
+    }
+
+    fn look_at_rights(&mut self) -> Result<(), LogError> {
+        if self.may_see || self.heard_at.elapsed() < RIGHTS_AFTER {
+            return Ok(());
+        }
+        let Ok(metadata) = self.consumer.fetch_metadata(Some(&self.topic), RIGHTS_AFTER) else {
+            return Ok(());
+        };
+        self.may_see = true;
+        refused(&self.rights, metadata.topics().first())
     }
 
     /// Polls once; none if nothing came.
@@ -106,6 +134,7 @@ impl PartitionReader {
         match self.consumer.poll(POLL_WAIT) {
             Some(Ok(message)) => {
                 self.heard_at = Instant::now();
+                self.may_see = true;
                 self.trouble = None;
                 return Ok(Some(owned(&message)));
             }
@@ -119,14 +148,16 @@ impl PartitionReader {
                     self.place
                 )));
             }
+            Some(Err(error)) if is_about_the_group(&error) => {}
             Some(Err(error)) => {
-                let error = log_error("reading", &error);
+                let error = self.rights.log_error("Read", &self.topic, "reading", &error);
+                let error = self.consumer.context().explained(error);
                 if matches!(error, LogError::Fatal(_)) {
                     return Err(error);
                 }
                 self.trouble = Some(error.to_string());
             }
-            None => {}
+            None => self.look_at_rights()?,
         }
         if self.heard_at.elapsed() >= SILENCE_MAX {
             let (place, waited) = (&self.place, SILENCE_MAX.as_secs());
@@ -153,6 +184,12 @@ impl Iterator for PartitionReader {
         }
         None
     }
+}
+
+/// A client that names a group asks for its coordinator, though it only reads: that it may not is none
+/// of the reader's business.
+pub(crate) fn is_about_the_group(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
 pub(crate) fn owned(message: &BorrowedMessage<'_>) -> OwnedRecord {

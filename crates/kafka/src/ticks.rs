@@ -25,7 +25,7 @@ impl Ticks {
     pub(crate) fn new(settings: &Settings) -> Result<Ticks, LogError> {
         let producer = settings
             .ticks()
-            .create_with_context(Logging::new("ticks"))
+            .create_with_context(Logging::with_rights("ticks", settings))
             .map_err(|error| log_error("making the producer of ticks", &error))?;
         Ok(Ticks { topic: settings.topics.orders.clone(), producer: Arc::new(producer) })
     }

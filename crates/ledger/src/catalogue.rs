@@ -104,6 +104,11 @@ pub(crate) struct Sku {
 }
 
 impl Sku {
+    #[inline]
+    pub(crate) fn is(&self, merchant: u32, id: SkuId) -> bool {
+        self.id == id.0 && self.merchant == merchant
+    }
+
     pub(crate) fn is_listed(&self) -> bool {
         self.listed != 0
     }
@@ -136,10 +141,7 @@ impl Skus {
 
     #[inline]
     pub(crate) fn find(&self, merchant: u32, id: SkuId) -> Option<u32> {
-        let is = |reference: u32| {
-            let sku = self.get(reference - 1);
-            sku.id == id.0 && sku.merchant == merchant
-        };
+        let is = |reference: u32| self.get(reference - 1).is(merchant, id);
         self.index.find(Skus::hash(merchant, id), is).map(|reference| reference - 1)
     }
 

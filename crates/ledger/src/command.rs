@@ -4,6 +4,8 @@
 //! 2 and 3; they know neither bytes nor JSON. Text is borrowed from the record it came in.
 //! Invariant: a command that exists is valid; only the state can still refuse it.
 
+use std::fmt;
+
 use crate::units::{
     BuyerId, Category, Channel, LocationId, MerchantId, Millis, Money, Region, SkuId, Units,
 };
@@ -52,8 +54,8 @@ pub enum Command<'a> {
 
 /// An id that the publisher chose: 1 to 40 characters of `[A-Za-z0-9_.:-]`, opaque, compared byte
 /// for byte.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ExternalId<'a>(&'a str);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ExternalId<'a>(&'a [u8]);
 
 impl<'a> ExternalId<'a> {
     /// Longest id in bytes.
@@ -61,10 +63,16 @@ impl<'a> ExternalId<'a> {
 
     /// The id, or `None` if `text` is not of the form the contract allows.
     pub fn new(text: &'a str) -> Option<Self> {
+        Self::from_bytes(text.as_bytes())
+    }
+
+    /// [`Self::new`] of text that was not checked to be UTF-8.
+    #[inline]
+    pub fn from_bytes(text: &'a [u8]) -> Option<Self> {
         let fits = (1..=Self::BYTES_MAX).contains(&text.len());
         // Every byte is looked at, without a branch that a random id would mispredict.
-        let allowed = |text: &str| {
-            text.bytes().fold(true, |all, byte| all & Self::ALLOWED[usize::from(byte)])
+        let allowed = |text: &[u8]| {
+            text.iter().fold(true, |all, byte| all & Self::ALLOWED[usize::from(*byte)])
         };
         (fits && allowed(text)).then_some(ExternalId(text))
     }
@@ -85,8 +93,23 @@ impl<'a> ExternalId<'a> {
     }
 
     /// The id's text.
+    ///
+    /// # Panics
+    /// Never: all that an id may contain is ASCII.
     pub fn as_str(self) -> &'a str {
+        str::from_utf8(self.0).expect("an id is ASCII")
+    }
+
+    /// The bytes of the id's text.
+    #[inline]
+    pub fn as_bytes(self) -> &'a [u8] {
         self.0
+    }
+}
+
+impl fmt::Debug for ExternalId<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("ExternalId").field(&self.as_str()).finish()
     }
 }
 

@@ -114,12 +114,12 @@ impl Ledger {
 
     /// Sums up the order's lines by SKU, in the order in which SKUs first appear.
     fn gather_demands(&mut self, merchant: u32, order: &OrderPlaced<'_>) -> Result<(), Rejection> {
-        let (demands, demand_of) = (&mut self.scratch.demands, &mut self.scratch.demand_of);
-        demands.clear();
-        demand_of.clear();
-        for line in order.lines {
+        self.scratch.demands.clear();
+        self.scratch.demand_of.clear();
+        for (index, line) in order.lines.iter().enumerate() {
             let unknown = Rejection::UnknownSku(line.sku);
-            let number = self.skus.find(merchant, line.sku).ok_or(unknown)?;
+            let number = self.sku_of_line(index, merchant, line.sku).ok_or(unknown)?;
+            let (demands, demand_of) = (&mut self.scratch.demands, &mut self.scratch.demand_of);
             let known = demands.iter().position(|demand| demand.sku == number);
             let demand = known.unwrap_or(demands.len());
             if known.is_none() {

@@ -45,7 +45,7 @@ pub(crate) fn words_of(tag: u8) -> usize {
 
 impl PackedId {
     pub(crate) fn new(id: ExternalId<'_>) -> PackedId {
-        let text = id.as_str().as_bytes();
+        let text = id.as_bytes();
         pack_number(text).or_else(|| pack_uuid(text)).unwrap_or_else(|| pack_text(text))
     }
 

@@ -5,8 +5,8 @@
 //! cache miss after the other (index, record, cell, counter), because each address comes out of the
 //! load before. Here each step is done for all commands before the next, in loops so short that the
 //! core has many of their loads under way at once. What is found is a guess (hashes are compared, keys
-//! are not) and is only ever loaded. What was worked out exactly on the way, a command's merchant and
-//! its packed order id, is kept until that command is applied. Invariant: no effect depends on whether
+//! are not) and is only ever loaded. What was worked out on the way, a command's merchant,
+//! its packed order id and, to be compared, its SKUs, is kept until that command is applied. Invariant: no effect depends on whether
 //! or when anything was prefetched.
 
 use crate::catalogue::Skus;
@@ -14,7 +14,7 @@ use crate::command::{Command, ExternalId, Line, Settle};
 use crate::ledger::Ledger;
 use crate::memory::{Key, Place};
 use crate::packed_id::{PackedId, Text};
-use crate::units::MerchantId;
+use crate::units::{MerchantId, SkuId};
 use std::hint::black_box;
 
 /// What a batch is about, as far as it was guessed; buffers that every batch uses again.
@@ -24,6 +24,8 @@ pub(crate) struct Near {
     known: Vec<Known>,
     /// The first of them that was not asked for yet.
     next: usize,
+    /// The first of `skus` that belongs to the command that is being applied.
+    line: usize,
     merchants: Vec<u32>,
     orders: Vec<u32>,
     payments: Vec<u32>,
@@ -39,6 +41,8 @@ struct Known {
     len: usize,
     merchant: u32,
     order_id: PackedId,
+    /// Where its lines begin in `skus`.
+    line: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -106,12 +110,16 @@ fn merchant_of(command: &Command<'_>) -> Option<MerchantId> {
 impl Ledger {
     /// Brings near what the commands will look up. Changes nothing that can be seen; worth calling
     /// with a few dozen commands right before they are applied.
-    pub fn prefetch(&mut self, commands: &[Command<'_>]) {
+    pub fn prefetch<'c, 'a: 'c>(
+        &mut self,
+        commands: impl IntoIterator<Item = &'c Command<'a>, IntoIter: Clone>,
+    ) {
+        let commands = commands.into_iter();
         let mut near = std::mem::take(&mut self.scratch.near);
         near.clear();
         // What was loaded is summed up and given away, or the loads would be left out.
         let mut sum = 0;
-        for command in commands {
+        for command in commands.clone() {
             sum ^= merchant_of(command).map_or(0, |merchant| self.merchants.touch(merchant));
         }
         self.hash_keys(commands, &mut near);
@@ -159,19 +167,40 @@ impl Ledger {
         match near.known.get(near.next) {
             Some(known) if known.is(merchant, order_id) => {
                 near.next += 1;
+                near.line = known.line;
                 (Some(known.merchant), known.order_id)
             }
             _ => (self.merchant(merchant), PackedId::new(order_id)),
         }
     }
 
-    fn hash_keys(&self, commands: &[Command<'_>], near: &mut Near) {
-        for outline in commands.iter().filter_map(outline) {
+    /// The number of the SKU of a line of the order that was looked up last.
+    #[inline]
+    pub(crate) fn sku_of_line(&self, line: usize, merchant: u32, id: SkuId) -> Option<u32> {
+        let near = &self.scratch.near;
+        let found = near.skus.get(near.line + line).and_then(|near| near.sku.checked_sub(1));
+        let found = found.filter(|sku| self.skus.get(*sku).is(merchant, id));
+        found.or_else(|| self.skus.find(merchant, id))
+    }
+
+    fn hash_keys<'c, 'a: 'c>(
+        &self,
+        commands: impl Iterator<Item = &'c Command<'a>>,
+        near: &mut Near,
+    ) {
+        for outline in commands.filter_map(outline) {
             let Some(merchant) = self.merchants.find(outline.merchant) else { continue };
             near.merchants.push(merchant);
             let order_id = PackedId::new(outline.order_id);
             near.orders.push(Key::new(merchant, &order_id).hash());
-            near.known.push(Known::new(outline.merchant, outline.order_id, merchant, order_id));
+            let line = near.skus.len();
+            near.known.push(Known::new(
+                outline.merchant,
+                outline.order_id,
+                merchant,
+                order_id,
+                line,
+            ));
             if let Some(id) = outline.payment_id {
                 near.payments.push(Key::new(merchant, &PackedId::new(id)).hash());
             }
@@ -213,16 +242,17 @@ impl Known {
         id: ExternalId<'_>,
         merchant: u32,
         order_id: PackedId,
+        line: usize,
     ) -> Known {
-        let bytes = id.as_str().as_bytes();
+        let bytes = id.as_bytes();
         let mut text: Text = [0; ExternalId::BYTES_MAX];
         text[..bytes.len()].copy_from_slice(bytes);
-        Known { merchant_id, text, len: bytes.len(), merchant, order_id }
+        Known { merchant_id, text, len: bytes.len(), merchant, order_id, line }
     }
 
     /// Compared by value: the command's text may lie where that of another one lay.
     fn is(&self, merchant: MerchantId, order_id: ExternalId<'_>) -> bool {
-        self.merchant_id == merchant && self.text[..self.len] == *order_id.as_str().as_bytes()
+        self.merchant_id == merchant && self.text[..self.len] == *order_id.as_bytes()
     }
 }
 
@@ -230,6 +260,7 @@ impl Near {
     fn clear(&mut self) {
         self.known.clear();
         self.next = 0;
+        self.line = 0;
         self.merchants.clear();
         self.orders.clear();
         self.payments.clear();

@@ -213,7 +213,9 @@ impl Entry {
     fn add(&mut self, change: &Change) {
         self.placed.add(change.placed, change.amount_placed);
         self.settled.add(change.settled, change.amount_settled);
-        self.refunded.add(change.refunded, change.amount_refunded);
+        if change.refunded {
+            self.refunded.add(true, change.amount_refunded);
+        }
         self.units_settled += change.units_settled;
     }
 

@@ -130,11 +130,13 @@ proptest! {
     }
 
     #[test]
-    fn prefetching_changes_no_effect(rows in log(), batch in 1..40usize) {
+    fn prefetching_changes_no_effect(rows in log(), batch in 1..40usize, ahead in 0..3usize) {
         let straight = run(&rows, |_, _| ());
         let prefetched = run(&rows, |offset, ledger| {
             if offset % batch == 0 {
-                let batch = rows[offset..].iter().take(batch).filter_map(|row| row.command().ok());
+                // With `ahead`, others are prefetched than are applied next.
+                let batch = rows[offset..].iter().skip(ahead).take(batch);
+                let batch = batch.filter_map(|row| row.command().ok());
                 let commands: Vec<Command<'_>> = batch.collect();
                 ledger.prefetch(&commands);
             }

@@ -75,16 +75,10 @@ impl Engine {
         let Engine { ledger, decoder, scratch, encoder, next, tally, .. } = self;
         scratch.clear();
         let mut decoded = Vec::with_capacity(AHEAD);
-        let mut commands = Vec::with_capacity(AHEAD);
         for records in records.chunks(AHEAD) {
             decoded.clear();
-            commands.clear();
-            for record in records {
-                let command = decoder.decode(record, scratch);
-                commands.extend(command.ok());
-                decoded.push(command);
-            }
-            ledger.prefetch(&commands);
+            decoded.extend(records.iter().map(|record| decoder.decode(record, scratch)));
+            ledger.prefetch(decoded.iter().flatten());
             for (record, command) in records.iter().zip(&decoded) {
                 apply_one(ledger, encoder, tally, record, command, outputs);
                 *next = Offset(record.offset.0 + 1);

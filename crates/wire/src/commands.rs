@@ -5,8 +5,8 @@
 //! satisfies sections 2 and 3, whatever order its fields came in.
 
 use ledger::command::{
-    Command, Fulfilment, Line, LocationOpened, OrderPaid, OrderPlaced, OrderRefunded, Part,
-    Presale, RefundLine, Settle, SkuListed, StockMoved, StockReceived,
+    Command, ExternalId, Fulfilment, Line, LocationOpened, OrderPaid, OrderPlaced, OrderRefunded,
+    Part, Presale, RefundLine, Settle, SkuListed, StockMoved, StockReceived,
 };
 use ledger::units::{
     BuyerId, Category, Channel, LocationId, MONEY_AND_TIME_MAX, MerchantId, Millis, Money, Region,
@@ -19,6 +19,13 @@ use crate::refused::{Must, Place, Problem};
 
 /// Largest quantity of a stock command, and largest limit and safety stock of a listing.
 const STOCK_MAX: u32 = 1_000_000_000;
+
+/// When an order may settle, and its names.
+pub(crate) const SETTLE: [Settle; 2] = [Settle::OnPayment, Settle::OnPlacement];
+pub(crate) const SETTLE_NAMES: &[&str] = &["on_payment", "on_placement"];
+/// What a payment may pay, and its names.
+pub(crate) const PARTS: [Part; 3] = [Part::Full, Part::Deposit, Part::Balance];
+pub(crate) const PART_NAMES: &[&str] = &["full", "deposit", "balance"];
 
 /// The types of the contract's section 3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -178,28 +185,68 @@ fn order_placed<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {
             "presale" => presale = reader.object(Place::Presale, read_presale);
         }
     }
-    let discount = discount.unwrap_or(Money(0));
-    let settle = settle.unwrap_or(Settle::OnPayment);
-    let amount = amount(lines, discount)?;
-    if let Some(presale) = presale {
-        presale_fits(presale, amount, settle)?;
-    }
-    Ok(Command::OrderPlaced(OrderPlaced {
+    let placed = Placed {
         merchant: MerchantId(merchant),
         order_id,
         buyer: BuyerId(buyer),
         placed_at: Millis(placed_at),
         lines,
-        amount,
+        channel,
+        region,
+        rural,
         discount,
-        channel: channel.unwrap_or(Channel::Other),
-        region: region.unwrap_or(Region::UNKNOWN),
-        rural: rural.unwrap_or(false),
-        fulfilment: fulfilment.unwrap_or(Fulfilment::Ship),
         settle,
         pay_by: pay_by.map(Millis),
+        fulfilment,
         presale,
-    }))
+    };
+    placed.complete()
+}
+
+/// The fields of `order.placed`, each valid by itself.
+pub(crate) struct Placed<'a> {
+    pub(crate) merchant: MerchantId,
+    pub(crate) order_id: ExternalId<'a>,
+    pub(crate) buyer: BuyerId,
+    pub(crate) placed_at: Millis,
+    pub(crate) lines: &'a [Line],
+    pub(crate) channel: Option<Channel>,
+    pub(crate) region: Option<Region>,
+    pub(crate) rural: Option<bool>,
+    pub(crate) discount: Option<Money>,
+    pub(crate) settle: Option<Settle>,
+    pub(crate) pay_by: Option<Millis>,
+    pub(crate) fulfilment: Option<Fulfilment>,
+    pub(crate) presale: Option<Presale>,
+}
+
+impl<'a> Placed<'a> {
+    /// The command, if its fields agree with each other.
+    #[inline(always)]
+    pub(crate) fn complete(self) -> Result<Command<'a>, Fault> {
+        let discount = self.discount.unwrap_or(Money(0));
+        let settle = self.settle.unwrap_or(Settle::OnPayment);
+        let amount = amount(self.lines, discount)?;
+        if let Some(presale) = self.presale {
+            presale_fits(presale, amount, settle)?;
+        }
+        Ok(Command::OrderPlaced(OrderPlaced {
+            merchant: self.merchant,
+            order_id: self.order_id,
+            buyer: self.buyer,
+            placed_at: self.placed_at,
+            lines: self.lines,
+            amount,
+            discount,
+            channel: self.channel.unwrap_or(Channel::Other),
+            region: self.region.unwrap_or(Region::UNKNOWN),
+            rural: self.rural.unwrap_or(false),
+            fulfilment: self.fulfilment.unwrap_or(Fulfilment::Ship),
+            settle,
+            pay_by: self.pay_by,
+            presale: self.presale,
+        }))
+    }
 }
 
 /// The list `lines` of an order.
@@ -241,13 +288,12 @@ fn amount(lines: &[Line], discount: Money) -> Result<Money, Fault> {
 
 #[inline(always)]
 fn read_settle(reader: &mut Reader<'_, '_>) -> Result<Settle, Fault> {
-    let index = reader.one_of(&["on_payment", "on_placement"])?;
-    Ok([Settle::OnPayment, Settle::OnPlacement][index])
+    Ok(SETTLE[reader.one_of(SETTLE_NAMES)?])
 }
 
 /// The object `fulfilment`; `location` is checked though `ship` does not use it.
 #[inline(always)]
-fn read_fulfilment(reader: &mut Reader<'_, '_>) -> Result<Fulfilment, Fault> {
+pub(crate) fn read_fulfilment(reader: &mut Reader<'_, '_>) -> Result<Fulfilment, Fault> {
     fields! { reader, Fulfilment:
         required {}
         optional {
@@ -263,7 +309,7 @@ fn read_fulfilment(reader: &mut Reader<'_, '_>) -> Result<Fulfilment, Fault> {
 
 /// The object `presale`.
 #[inline(always)]
-fn read_presale(reader: &mut Reader<'_, '_>) -> Result<Presale, Fault> {
+pub(crate) fn read_presale(reader: &mut Reader<'_, '_>) -> Result<Presale, Fault> {
     fields! { reader, Presale:
         required {
             "deposit" => deposit = reader.money();
@@ -313,8 +359,7 @@ fn order_paid<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {
 
 #[inline(always)]
 fn read_part(reader: &mut Reader<'_, '_>) -> Result<Part, Fault> {
-    let index = reader.one_of(&["full", "deposit", "balance"])?;
-    Ok([Part::Full, Part::Deposit, Part::Balance][index])
+    Ok(PARTS[reader.one_of(PART_NAMES)?])
 }
 
 fn order_cancelled<'a>(reader: &mut Reader<'_, 'a>) -> Result<Command<'a>, Fault> {

@@ -1,6 +1,7 @@
 //! Records to commands: the checks that need no state, in the order of the contract's section 4.1.
 //!
-//! Not the reading of JSON (`json`), of fields (`fields`) or of each command (`commands`). Invariant:
+//! Not the reading of JSON (`json`), of fields (`fields`), of each command (`commands`) or of one that is
+//! laid out as another (`layout`). Invariant:
 //! a record is `too_large`, else `invalid`, else `misrouted`, else a command; nothing but the record
 //! and the route decides which.
 
@@ -12,6 +13,7 @@ use ledger::units::MerchantId;
 use crate::commands;
 use crate::fields::{Fault, Reader, Staging};
 use crate::json::{Json, write_out};
+use crate::layout::Layouts;
 use crate::partition::partition_of;
 use crate::record::Record;
 use crate::refused::{Place, Refused, Why};
@@ -62,12 +64,13 @@ impl Scratch {
 pub struct Decoder {
     route: Route,
     staging: Staging,
+    layouts: Layouts,
 }
 
 impl Decoder {
     /// A decoder for records of this route.
     pub fn new(route: Route) -> Decoder {
-        Decoder { route, staging: Staging::default() }
+        Decoder { route, staging: Staging::default(), layouts: Layouts::default() }
     }
 
     /// The command of a record. It borrows from the record's value and from `scratch`.
@@ -98,10 +101,17 @@ impl Decoder {
         if value.len() > VALUE_BYTES_MAX {
             return Err(Why::TooLarge { bytes: value.len() }.into());
         }
-        self.read(Json::new(value), scratch)
+        if let Some(command) = self.layouts.read(value, &mut self.staging, scratch) {
+            return Ok(command);
+        }
+        let command = self.read(Json::new(value), scratch);
+        if let Ok(command) = &command {
+            self.layouts.learn(value, command, &mut self.staging, scratch);
+        }
+        command
     }
 
-    #[inline(always)]
+    #[inline(never)]
     fn read<'a>(&mut self, json: Json<'a>, scratch: &'a Scratch) -> Result<Command<'a>, Refused> {
         let staging = &mut self.staging;
         let mut reader = Reader { json, place: Place::Command, type_seen: false, staging, scratch };

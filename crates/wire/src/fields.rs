@@ -14,7 +14,11 @@ use crate::json::{Json, Name, Stop};
 use crate::refused::{Must, Place, Problem, Syntax};
 
 /// Largest number of one SKU in a line.
-const QTY_MAX: u64 = 1_000_000;
+pub(crate) const QTY_MAX: u64 = 1_000_000;
+/// Most elements of `lines`.
+pub(crate) const LINES_MAX: usize = 100;
+/// The names of `area`, urban first.
+pub(crate) const AREAS: &[&str] = &["urban", "rural"];
 /// Most fields that are listed for one shape.
 pub(crate) const FIELDS_MAX: usize = 15;
 /// Largest length of a number that is written as a string.
@@ -333,7 +337,7 @@ impl<'a> Reader<'_, 'a> {
     #[inline(always)]
     pub(crate) fn external_id(&mut self) -> Result<ExternalId<'a>, Fault> {
         let text = self.text(Must::ExternalId)?;
-        std::str::from_utf8(text).ok().and_then(ExternalId::new).ok_or(Must::ExternalId.into())
+        ExternalId::from_bytes(text).ok_or(Must::ExternalId.into())
     }
 
     pub(crate) fn category(&mut self) -> Result<Category<'a>, Fault> {
@@ -344,28 +348,25 @@ impl<'a> Reader<'_, 'a> {
     /// Any string; an unknown one is `Other`.
     #[inline(always)]
     pub(crate) fn channel(&mut self) -> Result<Channel, Fault> {
-        let text = self.text(Must::Text)?;
-        let known = Channel::ALL.into_iter().find(|channel| channel.name().as_bytes() == text);
-        Ok(known.unwrap_or(Channel::Other))
+        self.text(Must::Text).map(channel)
     }
 
     #[inline(always)]
     pub(crate) fn region(&mut self) -> Result<Region, Fault> {
         let text = self.text(Must::Region)?;
-        let code = if text.len() == 6 { digits(text) } else { None };
-        code.and_then(|code| Region::new(code as u32)).ok_or(Must::Region.into())
+        region(text).ok_or(Must::Region.into())
     }
 
     #[inline(always)]
     pub(crate) fn rural(&mut self) -> Result<bool, Fault> {
-        self.one_of(&["urban", "rural"]).map(|index| index == 1)
+        self.one_of(AREAS).map(|index| index == 1)
     }
 
     /// The index of the string among `names`.
     #[inline(always)]
     pub(crate) fn one_of(&mut self, names: &'static [&'static str]) -> Result<usize, Fault> {
         let text = self.text(Must::OneOf(names))?;
-        names.iter().position(|name| name.as_bytes() == text).ok_or(Must::OneOf(names).into())
+        index_in(names, text).ok_or(Must::OneOf(names).into())
     }
 
     pub(crate) fn boolean(&mut self) -> Result<bool, Fault> {
@@ -399,13 +400,12 @@ impl<'a> Reader<'_, 'a> {
         min: u8,
         mut read: impl FnMut(&mut Self) -> Result<(), Fault>,
     ) -> Result<(), Fault> {
-        const MAX: u8 = 100;
         if !self.json.open(b'[') {
             return Err(Must::Lines { min }.into());
         }
         let mut count = 0;
         while self.json.element()? {
-            if count == MAX || self.json.peek() != b'{' {
+            if usize::from(count) == LINES_MAX || self.json.peek() != b'{' {
                 return Err(Must::Lines { min }.into());
             }
             self.object(Place::Line(count), &mut read)?;
@@ -430,8 +430,27 @@ fn out_of(range: RangeInclusive<u64>) -> Fault {
     Must::Integer { min: *range.start(), max: *range.end() }.into()
 }
 
+/// The channel of this name; an unknown one is `Other`.
+#[inline]
+pub(crate) fn channel(text: &[u8]) -> Channel {
+    let known = Channel::ALL.into_iter().find(|channel| channel.name().as_bytes() == text);
+    known.unwrap_or(Channel::Other)
+}
+
+#[inline]
+pub(crate) fn region(text: &[u8]) -> Option<Region> {
+    let code = if text.len() == 6 { digits(text) } else { None };
+    code.and_then(|code| Region::new(code as u32))
+}
+
+/// The index of the text among `names`.
+#[inline(always)]
+pub(crate) fn index_in(names: &[&str], text: &[u8]) -> Option<usize> {
+    names.iter().position(|name| name.as_bytes() == text)
+}
+
 /// The value of 1 to 39 decimal digits, leading zeros allowed; `None` above 64 bits.
-fn digits(text: &[u8]) -> Option<u64> {
+pub(crate) fn digits(text: &[u8]) -> Option<u64> {
     if !(1..=DIGITS_MAX).contains(&text.len()) {
         return None;
     }

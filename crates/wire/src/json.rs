@@ -226,6 +226,28 @@ impl<'a> Json<'a> {
         found
     }
 
+    /// Passes the first `len` bytes, if under `mask` they are those of `bytes`, the first one lowest.
+    #[inline(always)]
+    pub(crate) fn passes_bytes(&mut self, bytes: u128, mask: u128, len: usize) -> bool {
+        let found = match self.rest.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk) & mask == bytes,
+            None => self.rest.starts_with(&bytes.to_le_bytes()[..len]),
+        };
+        if found {
+            self.pass(len);
+        }
+        found
+    }
+
+    /// Passes what a string has before its closing quote, if that is plain ASCII without escapes; stops
+    /// at what is not.
+    #[inline(always)]
+    pub(crate) fn plain(&mut self) -> &'a [u8] {
+        let (plain, rest) = self.rest.split_at(plain_bytes(self.rest));
+        self.rest = rest;
+        plain
+    }
+
     /// The key under the cursor; the cursor is then before its value.
     pub(crate) fn key(&mut self) -> Result<&'a [u8], Stop> {
         let key = self.string()?;
@@ -342,17 +364,24 @@ impl<'a> Json<'a> {
     /// bits. The cursor is then somewhere within it.
     #[inline(always)]
     pub(crate) fn unsigned(&mut self) -> Option<u64> {
-        let first = self.peek();
-        let start = self.rest;
-        let (mut count, mut value) = leading_digits(first_word(start));
+        self.peek();
+        let value = self.digits()?;
+        let is_plain = !matches!(self.byte(), b'.' | b'e' | b'E');
+        is_plain.then_some(value)
+    }
+
+    /// The value of the digits under the cursor, without regard to what follows them; `None` if there
+    /// are none, if they begin with a 0 that is not the only one, or if they need more than 64 bits.
+    #[inline(always)]
+    pub(crate) fn digits(&mut self) -> Option<u64> {
+        let word = first_word(self.rest);
+        let (count, mut value) = leading_digits(word);
         self.pass(count);
         if count == 8 {
             value = self.more_digits(value)?;
-            count = start.len() - self.rest.len();
         }
-        let is_number = count == 1 || (count > 1 && first != b'0');
-        let is_plain = !matches!(self.byte(), b'.' | b'e' | b'E');
-        (is_number && is_plain).then_some(value)
+        let leads_with_zero = word as u8 == b'0' && count != 1;
+        (count > 0 && !leads_with_zero).then_some(value)
     }
 
     /// The value of a number of which the digits of `value` are passed.

@@ -12,6 +12,7 @@ pub mod decode;
 pub mod encode;
 mod fields;
 mod json;
+mod layout;
 pub mod outputs;
 pub mod partition;
 pub mod record;

@@ -156,7 +156,9 @@ newtypes!(MerchantId, BuyerId, SkuId, LocationId, Units, Money, Millis, Offset);
 impl Piece for ExternalId<'_> {
     #[inline]
     fn write(&self, writer: &mut Writer<'_>) {
-        self.as_str().write(writer);
+        writer.put(b"\"");
+        writer.put(self.as_bytes());
+        writer.put(b"\"");
     }
 }
 

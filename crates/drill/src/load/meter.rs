@@ -1,8 +1,9 @@
 //! What a load measures: what was sent, what was answered, and how long that took, by the second.
 //!
-//! Not the clock and not the report. Publisher and reader tell it in batches; whoever shows progress
-//! looks at it in between. Invariant: an answer's latency is counted once, in the second in which it
-//! was read, and only if its cause was due after the sale opened.
+//! Not the clock and not the report. Publisher and reader tell it in batches, whoever does something
+//! to the pipeline tells what, and whoever shows progress looks at it in between. Invariant: an
+//! answer's latency is counted once, in the second in which it was read, and only if its cause was
+//! due after the sale opened.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,8 +11,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use hdrhistogram::Histogram;
 
+use super::seen::{Seen, Wrong};
 use super::{Answer, DeadLetter, LATE_MS};
 use crate::load::WallClock;
+use crate::report::Mark;
 
 /// Longest latency that is told from a longer one, in milliseconds: an hour.
 const LATENCY_MS_MAX: u64 = 3_600_000;
@@ -48,8 +51,8 @@ pub struct Measured {
     pub seconds: Vec<Second>,
     /// Latency in milliseconds of all answers.
     pub latency: Histogram<u64>,
-    /// How late the publisher was at worst, in milliseconds.
-    pub late_ms_max: u64,
+    /// How late commands were published, in milliseconds.
+    pub lateness: Histogram<u64>,
     /// Commands published.
     pub sent: u64,
     /// Of those, the late ones.
@@ -62,6 +65,12 @@ pub struct Measured {
     pub rejections: BTreeMap<String, u64>,
     /// Dead letters by code.
     pub dead_letters: BTreeMap<String, u64>,
+    /// What was done to the pipeline.
+    pub marks: Vec<Mark>,
+    /// What the answers themselves show to be wrong.
+    pub wrong: Wrong,
+    /// For each of `marks`, the partitions of which nothing new has been heard since.
+    silent: Vec<Vec<u32>>,
     current: Histogram<u64>,
     /// The second of `current`.
     current_second: usize,
@@ -79,14 +88,26 @@ pub struct Meter {
 }
 
 /// Answers that were read together.
-#[derive(Debug, Default)]
-pub(super) struct Batch {
-    opens_at_ms: i64,
+#[derive(Debug)]
+pub(super) struct Batch<'a> {
+    meter: &'a Meter,
     latencies: Vec<u64>,
     kinds: BTreeMap<String, u64>,
     rejections: BTreeMap<String, u64>,
     dead_letters: BTreeMap<String, u64>,
-    decided: Vec<(u32, u64)>,
+    reached: Vec<Reached>,
+    /// Of all batches so far.
+    seen: Seen,
+}
+
+/// How far the answers of a partition are.
+#[derive(Debug)]
+struct Reached {
+    partition: u32,
+    /// The offset behind the last cause.
+    next: u64,
+    /// The newest timestamp.
+    timestamp_ms: i64,
 }
 
 fn histogram() -> Histogram<u64> {
@@ -106,13 +127,16 @@ impl Meter {
             measured: Mutex::new(Measured {
                 seconds: Vec::new(),
                 latency: histogram(),
-                late_ms_max: 0,
+                lateness: histogram(),
                 sent: 0,
                 late: 0,
                 failed: 0,
                 answers: BTreeMap::new(),
                 rejections: BTreeMap::new(),
                 dead_letters: BTreeMap::new(),
+                marks: Vec::new(),
+                wrong: Wrong::default(),
+                silent: Vec::new(),
                 current: histogram(),
                 current_second: 0,
             }),
@@ -142,8 +166,19 @@ impl Meter {
         self.lock().answers.values().sum()
     }
 
-    pub(super) fn published(&self, partition: u32) {
-        // Relaxed: as in `behind`. Only the publisher writes it.
+    /// Takes note of something that was just done to the pipeline, and from then on of when each of
+    /// these partitions answers a command that was due later.
+    pub fn mark(&self, what: String, at_ms: i64, partitions: Vec<u32>) {
+        let second = (at_ms - self.opens_at_ms) as f64 / 1_000.0;
+        let mut measured = self.lock();
+        measured.silent.push(partitions.clone());
+        measured.marks.push(Mark { second, what, partitions, recovered_ms: None });
+    }
+
+    /// Takes note of a record that is about to be published, so that no answer can overtake it.
+    pub(super) fn publishing(&self, partition: u32) {
+        // Relaxed: as in `behind`. Only the publisher writes it, and the record reaches the reader by
+        // way of the log.
         self.published[partition as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -155,7 +190,7 @@ impl Meter {
         let mut measured = self.lock();
         measured.sent += records;
         measured.late += late;
-        measured.late_ms_max = measured.late_ms_max.max(late_ms.unsigned_abs());
+        measured.lateness.saturating_record_n(late_ms.unsigned_abs(), records);
         measured.second(due).due += records;
         measured.second(sent).sent += records;
         measured.second(sent).late += late;
@@ -165,16 +200,24 @@ impl Meter {
         self.lock().failed = failed;
     }
 
-    pub(super) fn batch(&self) -> Batch {
-        Batch { opens_at_ms: self.opens_at_ms, ..Batch::default() }
+    pub(super) fn batch(&self) -> Batch<'_> {
+        Batch {
+            meter: self,
+            latencies: Vec::new(),
+            kinds: BTreeMap::new(),
+            rejections: BTreeMap::new(),
+            dead_letters: BTreeMap::new(),
+            reached: Vec::new(),
+            seen: Seen::new(self.published.len()),
+        }
     }
 
-    /// Takes a batch in that was read by `now_ms`.
-    pub(super) fn answered(&self, batch: &mut Batch, now_ms: i64) {
-        for (partition, next) in batch.decided.drain(..) {
+    /// Takes a batch in that was read by `now_ms`, and leaves it empty.
+    pub(super) fn answered(&self, batch: &mut Batch<'_>, now_ms: i64) {
+        for Reached { partition, next, .. } in &batch.reached {
             // Relaxed: as in `behind`.
-            if let Some(decided) = self.decided.get(partition as usize) {
-                decided.fetch_max(next, Ordering::Relaxed);
+            if let Some(decided) = self.decided.get(*partition as usize) {
+                decided.fetch_max(*next, Ordering::Relaxed);
             }
         }
         let (second, behind) = (self.second(now_ms), self.behind());
@@ -189,6 +232,14 @@ impl Meter {
             measured.current.saturating_record(latency);
         }
         measured.second(second).behind = behind;
+        measured.wrong = batch.seen.wrong();
+        for Reached { partition, timestamp_ms, .. } in batch.reached.drain(..) {
+            measured.heard_of(
+                partition,
+                timestamp_ms - self.opens_at_ms,
+                now_ms - self.opens_at_ms,
+            );
+        }
         add(&mut measured.answers, &mut batch.kinds);
         add(&mut measured.rejections, &mut batch.rejections);
         add(&mut measured.dead_letters, &mut batch.dead_letters);
@@ -212,6 +263,20 @@ fn add(to: &mut BTreeMap<String, u64>, from: &mut BTreeMap<String, u64>) {
 }
 
 impl Measured {
+    /// A partition has answered, by `now_ms`, what was due at `due_ms`, both after the opening.
+    fn heard_of(&mut self, partition: u32, due_ms: i64, now_ms: i64) {
+        for (mark, silent) in self.marks.iter_mut().zip(&mut self.silent) {
+            let marked_ms = (mark.second * 1_000.0).round() as i64;
+            if silent.is_empty() || due_ms <= marked_ms {
+                continue;
+            }
+            silent.retain(|number| *number != partition);
+            if silent.is_empty() {
+                mark.recovered_ms = Some((now_ms - marked_ms).max(0).unsigned_abs());
+            }
+        }
+    }
+
     fn second(&mut self, second: usize) -> &mut Second {
         if self.seconds.len() <= second {
             self.seconds.resize_with(second + 1, Second::default);
@@ -244,13 +309,13 @@ impl Measured {
     }
 }
 
-impl Batch {
+impl Batch<'_> {
     /// Takes one answer in.
     pub(super) fn answer(&mut self, answer: &Answer<'_>, clock: &WallClock) {
         if let Some(DeadLetter { code, offset }) = answer.dead_letter {
             count(&mut self.dead_letters, code);
             count(&mut self.kinds, "dead letter");
-            self.decided(answer.partition, offset);
+            self.reach(answer, "dead letter", offset);
         } else if let Some(value) = answer.value {
             let kind = text_of(value, b"{\"type\":\"").unwrap_or("unreadable");
             count(&mut self.kinds, kind);
@@ -261,20 +326,27 @@ impl Batch {
                 );
             }
             if let Some(offset) = number_of(value, b"\"offset\":") {
-                self.decided(answer.partition, offset);
+                self.reach(answer, kind, offset);
             }
         }
-        if answer.timestamp_ms >= self.opens_at_ms {
+        if answer.timestamp_ms >= self.meter.opens_at_ms {
             let latency = clock.now_ms() - answer.timestamp_ms;
             self.latencies.push(latency.max(0).unsigned_abs());
         }
     }
 
     /// Only the newest of a partition matters, and its answers come in order.
-    fn decided(&mut self, partition: u32, offset: u64) {
-        match self.decided.iter_mut().find(|(number, _)| *number == partition) {
-            Some((_, next)) => *next = (*next).max(offset + 1),
-            None => self.decided.push((partition, offset + 1)),
+    fn reach(&mut self, answer: &Answer<'_>, kind: &str, offset: u64) {
+        let Answer { partition, timestamp_ms, .. } = *answer;
+        let Some(published) = self.meter.published.get(partition as usize) else { return };
+        // Relaxed: as in `behind`.
+        self.seen.answer(partition, kind, offset, published.load(Ordering::Relaxed));
+        match self.reached.iter_mut().find(|reached| reached.partition == partition) {
+            Some(reached) => {
+                reached.next = reached.next.max(offset + 1);
+                reached.timestamp_ms = reached.timestamp_ms.max(timestamp_ms);
+            }
+            None => self.reached.push(Reached { partition, next: offset + 1, timestamp_ms }),
         }
     }
 }
@@ -320,7 +392,8 @@ mod tests {
         meter.sent(OPENS_AT + 500, OPENS_AT + 510, 7);
         meter.sent(OPENS_AT + 990, OPENS_AT + 1_001, 5);
         let measured = meter.measured();
-        assert_eq!((measured.sent, measured.late, measured.late_ms_max), (12, 5, 11));
+        assert_eq!((measured.sent, measured.late, measured.lateness.max()), (12, 5, 11));
+        assert_eq!(measured.lateness.value_at_quantile(0.5), 10);
         assert_eq!((measured.seconds[0].due, measured.seconds[0].sent), (12, 7));
         assert_eq!((measured.seconds[1].due, measured.seconds[1].sent), (0, 5));
         assert_eq!((measured.seconds[0].late, measured.seconds[1].late), (0, 5));
@@ -329,7 +402,7 @@ mod tests {
     #[test]
     fn answers_are_told_by_type_and_reason_and_by_what_they_leave_undecided() {
         let meter = Meter::new(OPENS_AT, &[0, 10]);
-        (0..5).for_each(|_| meter.published(1));
+        (0..5).for_each(|_| meter.publishing(1));
         assert_eq!(meter.behind(), 5);
         let clock = WallClock::new();
         let mut batch = meter.batch();
@@ -354,7 +427,8 @@ mod tests {
     fn a_second_has_the_percentiles_of_the_answers_that_were_read_in_it() {
         let meter = Meter::new(OPENS_AT, &[0]);
         for (second, latencies) in [(0, 1..=100), (1, 201..=300)] {
-            let mut batch = Batch { latencies: latencies.collect(), ..meter.batch() };
+            let mut batch = meter.batch();
+            batch.latencies = latencies.collect();
             meter.answered(&mut batch, OPENS_AT + second * 1_000 + 999);
         }
         let measured = meter.measured();
@@ -366,5 +440,27 @@ mod tests {
         assert_eq!(figures(1), (100, 250, 299, 300));
         assert_eq!(measured.latency.len(), 200);
         assert_eq!(measured.latency.max(), 300);
+    }
+
+    /// Old answers that are still under way when a process dies are no sign of life.
+    #[test]
+    fn a_partition_has_recovered_with_its_first_answer_to_what_was_due_later() {
+        let meter = Meter::new(OPENS_AT, &[0; 3]);
+        (0..9).for_each(|_| (0..3).for_each(|partition| meter.publishing(partition)));
+        meter.mark("kill".to_owned(), OPENS_AT + 5_000, vec![0, 2]);
+        let mut batch = meter.batch();
+        let clock = WallClock::new();
+        let mut heard = |partition, due_ms, now_ms| {
+            let value = Some(br#"{"type":"hold.placed","offset":1,"at":4}"#.as_slice());
+            let timestamp_ms = OPENS_AT + due_ms;
+            batch.answer(&Answer { partition, timestamp_ms, value, dead_letter: None }, &clock);
+            meter.answered(&mut batch, OPENS_AT + now_ms);
+            meter.measured().marks[0].recovered_ms
+        };
+        assert_eq!(heard(0, 5_000, 5_400), None, "due when it was killed");
+        assert_eq!(heard(1, 5_100, 5_500), None, "another one's partition");
+        assert_eq!(heard(0, 5_100, 5_600), None, "one of two");
+        assert_eq!(heard(2, 5_200, 5_900), Some(900));
+        assert_eq!(heard(0, 6_000, 6_100), Some(900), "told once");
     }
 }

@@ -149,8 +149,7 @@ pub fn drive(
                 pace.publish(&replayed, replayed.partition, publisher)?;
             }
         }
-        pace.tell();
-        publisher.flush()?;
+        pace.end(publisher)?;
         reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
         Ok(())
     })

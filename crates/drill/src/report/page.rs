@@ -6,8 +6,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use super::plot::{Chart, Line, escaped, round_step};
+use super::plot::{Chart, Line, Mark, escaped, round_step};
 use super::{Quantile, Report, Verdict, grouped};
+use crate::knee::{Knee, Step};
 use crate::load::Second;
 
 const STYLE: &str = include_str!("page.css");
@@ -33,8 +34,11 @@ pub fn page(report: &Report, earlier: Option<&Report>) -> String {
         plan.seconds
     );
     verdict(&mut out, report);
+    knee(&mut out, report);
     cards(&mut out, report, earlier);
+    marks(&mut out, report);
     charts(&mut out, report, earlier);
+    stages(&mut out, report);
     out.push_str("<h2>Answers</h2><div class=\"columns\">");
     table(&mut out, "answer", &report.answers);
     table(&mut out, "rejected because", &report.rejections);
@@ -98,8 +102,14 @@ fn card(out: &mut String, name: &str, figure: &str, note: Option<&str>, is_wrong
 
 fn charts(out: &mut String, report: &Report, earlier: Option<&Report>) {
     let over_time = |title: &'static str, lines: Vec<Line<'static>>, y_text| {
-        let marks = report.marks.iter().map(|mark| (mark.second, mark.what.as_str())).collect();
-        Chart { title, lines, marks, x_ticks: seconds_ticks(report.series.len()), y_text }.draw()
+        let marks = report.marks.iter().map(|mark| Mark {
+            at: mark.second,
+            until: mark.recovered_ms.map(|ms| mark.second + ms as f64 / 1_000.0),
+            what: &mark.what,
+        });
+        let marks = marks.collect();
+        let x_ticks = seconds_ticks(report.series.len());
+        Chart { title, lines, marks, x_ticks, y_text, bound: None }.draw()
     };
     let of = |report: &Report, name, class, figure: fn(&Second) -> u64| Line {
         name,
@@ -163,6 +173,114 @@ fn distribution(report: &Report, earlier: Option<&Report>) -> String {
         marks: Vec::new(),
         x_ticks: (0..NINES).map(tick).collect(),
         y_text: milliseconds,
+        bound: None,
+    }
+    .draw()
+}
+
+/// What was done to the pipeline, and how it got over it.
+fn marks(out: &mut String, report: &Report) {
+    if report.marks.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>What was done to it</h2><table class=\"words\"><tr><th>at</th><th>what</th><th>partitions</th>\
+         <th>answers again after</th></tr>",
+    );
+    for mark in &report.marks {
+        let partitions: Vec<String> = mark.partitions.iter().map(u32::to_string).collect();
+        let after = match (mark.recovered_ms, mark.partitions.is_empty()) {
+            (Some(ms), _) => format!("{} ms", grouped(ms)),
+            (None, false) => "<span class=\"bad\">never</span>".to_owned(),
+            (None, true) => "—".to_owned(),
+        };
+        _ = write!(
+            out,
+            "<tr><td>{:.1} s</td><td>{}</td><td>{}</td><td>{after}</td></tr>",
+            mark.second,
+            escaped(&mark.what),
+            partitions.join(", ")
+        );
+    }
+    out.push_str("</table>");
+}
+
+fn stages(out: &mut String, report: &Report) {
+    if report.stages.is_empty() {
+        return;
+    }
+    out.push_str(
+        "<h2>Latency by stage</h2><table><tr><th>stage</th><th>median</th><th>99 % within</th>\
+         <th>timed</th></tr>",
+    );
+    for stage in &report.stages {
+        _ = write!(
+            out,
+            "<tr><td>{}</td><td>{:.1} ms</td><td>{:.1} ms</td><td>{}</td></tr>",
+            escaped(&stage.stage),
+            stage.p50_ms,
+            stage.p99_ms,
+            grouped(stage.count)
+        );
+    }
+    out.push_str("</table>");
+}
+
+/// The search for the highest rate: what was found, latency over rate, every step.
+fn knee(out: &mut String, report: &Report) {
+    let Some(knee) = &report.knee else { return };
+    _ = write!(out, "<h2>The knee</h2><p><b>{}</b></p>", escaped(&knee.told()));
+    out.push_str(&knee_chart(knee));
+    out.push_str(
+        "<table><tr><th>orders a second</th><th>commands a second</th><th>median</th>\
+         <th>99 % within</th><th>longest</th><th>sent late</th><th>most behind</th><th></th></tr>",
+    );
+    let ms = |ms: Option<u64>| ms.map_or("—".to_owned(), |ms| format!("{} ms", grouped(ms)));
+    for step in &knee.steps {
+        let (class, word) = if step.held { ("good-text", "held") } else { ("bad", "did not hold") };
+        _ = write!(
+            out,
+            "<tr><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td>\
+             <td class=\"{class}\">{word}</td></tr>",
+            grouped(step.rate as u64),
+            grouped(step.commands_per_second as u64),
+            ms(step.p50_ms),
+            ms(step.p99_ms),
+            ms(Some(step.max_ms)),
+            grouped(step.late),
+            grouped(step.behind)
+        );
+    }
+    out.push_str("</table><h2>The load at the knee</h2>");
+}
+
+fn knee_chart(knee: &Knee) -> String {
+    let mut steps: Vec<&Step> = knee.steps.iter().collect();
+    steps.sort_by(|a, b| a.rate.total_cmp(&b.rate));
+    let line = |name, class, figure: fn(&Step) -> Option<u64>| Line {
+        name,
+        class,
+        points: steps.iter().filter_map(|at| Some((at.rate, figure(at)? as f64))).collect(),
+    };
+    let last = steps.last().map_or(1.0, |step| step.rate);
+    let step = round_step(last / 8.0);
+    let ticks = (0..=8).map(|number| f64::from(number) * step).take_while(|at| *at <= last);
+    // What did not hold can be a hundred times longer, and would make a flat line of the rest.
+    let held = steps.iter().filter(|step| step.held).filter_map(|step| step.p99_ms).max();
+    Chart {
+        title: "Latency over the rate",
+        lines: vec![
+            line("99 % within", "a dots", |step| step.p99_ms),
+            line("median", "b dots", |step| step.p50_ms),
+        ],
+        marks: knee
+            .rate
+            .map(|rate| Mark { at: rate, until: None, what: "the knee" })
+            .into_iter()
+            .collect(),
+        x_ticks: ticks.map(|at| (at, format!("{}/s", short(at)))).collect(),
+        y_text: milliseconds,
+        bound: held.map(|held| held as f64 * 4.0),
     }
     .draw()
 }
@@ -209,6 +327,10 @@ fn explanations(out: &mut String) {
          sent, to the moment at which its committed answer was read. A publisher that falls behind \
          makes it longer.</p>\
          <p><b>Late</b> is what was sent more than 10 ms after it was due.</p>\
+         <p><b>Answers again after</b> runs from the moment at which something was done to the moment \
+         at which each partition that it hit has answered a command that was due later.</p>\
+         <p><b>Stages</b>: <i>due to sent</i> and <i>due to answer read</i> are measured by the load \
+         itself; the others are told by the processes that settle.</p>\
          <p><b>Not decided yet</b> are commands behind the last one that an answer has named.</p>\
          <p><b>Oversold, lost, duplicated, miscounted, different</b> are the audit's: every output is \
          derived from the input again, by other code, and compared. <b>Undecided</b> are commands that \
@@ -255,5 +377,40 @@ mod tests {
             assert!(!shown.contains(outside), "{outside}");
         }
         assert!(shown.contains("kill -9 &lt;settle&gt;") && shown.contains("earlier 80 ms"));
+    }
+
+    #[test]
+    fn what_was_done_is_shown_with_how_long_it_was_felt() {
+        let mut told = report();
+        let shown = page(&told, None);
+        assert!(shown.contains("<td>0, 3</td><td>1,234 ms</td>"), "{shown}");
+        told.marks[0].recovered_ms = None;
+        assert!(page(&told, None).contains(">never<"));
+        told.marks[0].partitions.clear();
+        assert!(!page(&told, None).contains(">never<"));
+    }
+
+    #[test]
+    fn a_knee_is_shown_with_every_rate_that_was_tried() {
+        let step = |rate, p99_ms, held| Step {
+            rate,
+            commands_per_second: rate * 2.0,
+            p50_ms: Some(5),
+            p99_ms: Some(p99_ms),
+            max_ms: p99_ms + 9,
+            late: 0,
+            behind: 70,
+            held,
+        };
+        let steps = vec![step(1_000.0, 30, true), step(4_000.0, 700, false)];
+        let target = "p99<60ms".to_owned();
+        let mut told = report();
+        told.knee = Some(Knee { target: target.clone(), rate: Some(1_000.0), steps });
+        let shown = page(&told, None);
+        let found = "p99&lt;60ms held at 1,000 orders a second, and no more at 4,000";
+        assert!(shown.contains(found), "{shown}");
+        assert!(shown.contains("<td>8,000</td>") && shown.contains("did not hold"));
+        told.knee = Some(Knee { target, rate: None, steps: vec![step(1_000.0, 90, false)] });
+        assert!(page(&told, None).contains("p99&lt;60ms held at no rate that was tried"));
     }
 }

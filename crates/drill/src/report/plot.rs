@@ -18,15 +18,25 @@ pub(super) struct Chart<'a> {
     /// What it shows, for whoever cannot see it.
     pub(super) title: &'a str,
     pub(super) lines: Vec<Line<'a>>,
-    /// Where along the x axis something happened, and what.
-    pub(super) marks: Vec<(f64, &'a str)>,
+    /// Where along the x axis something happened.
+    pub(super) marks: Vec<Mark<'a>>,
     /// Values on the x axis that are labelled.
     pub(super) x_ticks: Vec<(f64, String)>,
     /// How a value of the y axis is written.
     pub(super) y_text: fn(f64) -> String,
+    /// What lies above it is drawn at the edge.
+    pub(super) bound: Option<f64>,
 }
 
-/// A line; its class says how it looks.
+/// Something that happened.
+pub(super) struct Mark<'a> {
+    pub(super) at: f64,
+    /// Until where it was felt.
+    pub(super) until: Option<f64>,
+    pub(super) what: &'a str,
+}
+
+/// A line; its class says how it looks. One of class `dots` shows each of its points.
 pub(super) struct Line<'a> {
     pub(super) name: &'a str,
     pub(super) class: &'a str,
@@ -42,8 +52,9 @@ impl Chart<'_> {
     pub(super) fn draw(&self) -> String {
         let mut out = String::new();
         let x_max = self.extent(|(x, _)| *x).max(f64::MIN_POSITIVE);
-        let step = round_step(self.extent(|(_, y)| *y) / 4.0);
-        let y_max = (self.extent(|(_, y)| *y) / step).ceil().max(1.0) * step;
+        let y_extent = self.extent(|(_, y)| *y).min(self.bound.unwrap_or(f64::INFINITY));
+        let step = round_step(y_extent / 4.0);
+        let y_max = (y_extent / step).ceil().max(1.0) * step;
         let at_x = |x: f64| LEFT + (x / x_max).clamp(0.0, 1.0) * (WIDTH - LEFT - RIGHT);
         let at_y = |y: f64| HEIGHT - BOTTOM - (y / y_max).clamp(0.0, 1.0) * (HEIGHT - TOP - BOTTOM);
         let title = escaped(self.title);
@@ -71,13 +82,16 @@ impl Chart<'_> {
                 "<text class=\"tick\" x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"middle\">{text}</text>"
             );
         }
-        for (value, what) in &self.marks {
-            let (x, end, what) = (at_x(*value), HEIGHT - BOTTOM, escaped(what));
+        for Mark { at, until, what } in &self.marks {
+            let (x, end, what) = (at_x(*at), HEIGHT - BOTTOM, escaped(what));
+            let felt = (at_x(until.unwrap_or(*at)) - x).max(0.0);
             _ = write!(
                 out,
-                "<line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{end}\">\
+                "<rect class=\"felt\" x=\"{x:.1}\" y=\"{TOP}\" width=\"{felt:.1}\" height=\"{:.1}\"/>\
+                 <line class=\"mark\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{TOP}\" y2=\"{end}\">\
                  <title>{what}</title></line>\
                  <text class=\"mark\" x=\"{:.1}\" y=\"{:.1}\">{what}</text>",
+                end - TOP,
                 x + 4.0,
                 TOP + 10.0
             );
@@ -90,6 +104,10 @@ impl Chart<'_> {
                 .collect();
             let (class, points) = (line.class, points.join(" "));
             _ = write!(out, "<polyline class=\"line {class}\" points=\"{points}\"/>");
+            for (x, y) in line.points.iter().filter(|_| class.contains("dots")) {
+                let (x, y) = (at_x(*x), at_y(*y));
+                _ = write!(out, "<circle class=\"{class}\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"4\"/>");
+            }
         }
         out.push_str("</svg><figcaption>");
         for line in &self.lines {
@@ -138,9 +156,10 @@ mod tests {
         let chart = Chart {
             title: "a \"chart\" <of> all & sundry",
             lines: vec![Line { name: "<b>", class: "a", points: vec![(0.0, 1.0), (9.0, 4.0)] }],
-            marks: vec![(3.0, "<script>")],
+            marks: vec![Mark { at: 3.0, until: Some(4.0), what: "<script>" }],
             x_ticks: vec![(0.0, "<0>".to_owned())],
             y_text: |value| format!("<{value}>"),
+            bound: None,
         };
         let drawn = chart.draw();
         assert!(!drawn.contains("<script>") && !drawn.contains("<b>") && !drawn.contains("<of>"));

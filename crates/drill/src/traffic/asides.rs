@@ -112,6 +112,16 @@ impl Aside {
         }
     }
 
+    /// A command that comes too late.
+    pub(super) fn late(draw: &mut Draw) -> Self {
+        draw.pick(&[Self::LatePayment, Self::LateRefund, Self::LateReceipt, Self::LateMove])
+    }
+
+    /// A value that breaks the contract.
+    pub(super) fn malformed(draw: &mut Draw) -> Self {
+        Self::Malformed(draw.below(MALFORMED.len() as u64) as u16)
+    }
+
     /// How far the command's own time lies before its coming; negative if after.
     pub(super) fn lag_ms(self, world: &World) -> i64 {
         let settings = &world.settings;

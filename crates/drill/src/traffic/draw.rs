@@ -20,6 +20,8 @@ pub(crate) enum Domain {
     Retry,
     Identifier,
     Simulation,
+    Bot,
+    Besides,
 }
 
 /// A stream of random numbers: SplitMix64 (Steele, Lea, Flood: "Fast splittable pseudorandom

@@ -4,7 +4,7 @@
 
 use super::draw::{Domain, Draw};
 use super::json::{Command, IdSpace};
-use super::regions::{REGIONS, UNKNOWN};
+use super::regions::UNKNOWN;
 use super::settings::Fate;
 use super::world::{Merchant, Sku, World};
 
@@ -77,12 +77,16 @@ impl Order {
             arrival_ms,
             placed_ms: placed_ms(world, fate, arrival_ms, &mut draw),
             merchant,
-            buyer: buyer(world, &basket, &mut draw),
+            buyer: buyer(world, number, &basket, &mut draw),
             lines: basket.lines,
             discount: 0,
             channel: basket.channel.unwrap_or_else(|| draw.pick(&CHANNELS)),
-            region: region(&mut draw),
-            rural: draw.per_mille(if farmed { 100 } else { 400 }),
+            region: region(world, &mut draw),
+            rural: draw.per_mille(if farmed {
+                world.settings.rural_produce_per_mille
+            } else {
+                world.settings.rural_per_mille
+            }),
             pickup: None,
             pay_by_ms: None,
             presale: None,
@@ -217,8 +221,9 @@ fn write_lines(command: &mut Command<'_>, lines: &[Line]) {
 }
 
 /// A region as buyers have them: mostly a district, sometimes only its city, rarely none.
-fn region(draw: &mut Draw) -> &'static str {
-    if draw.per_mille(20) { UNKNOWN } else { draw.pick(&REGIONS) }
+fn region(world: &World, draw: &mut Draw) -> &'static str {
+    let is_unknown = draw.per_mille(world.settings.region_unknown_per_mille);
+    if is_unknown { UNKNOWN } else { world.places.draw(draw) }
 }
 
 fn placed_ms(world: &World, fate: Fate, arrival_ms: u64, draw: &mut Draw) -> i64 {
@@ -232,10 +237,16 @@ fn placed_ms(world: &World, fate: Fate, arrival_ms: u64, draw: &mut Draw) -> i64
     }
 }
 
-fn buyer(world: &World, basket: &Basket, draw: &mut Draw) -> u64 {
+fn buyer(world: &World, number: u64, basket: &Basket, draw: &mut Draw) -> u64 {
+    let settings = &world.settings;
     if basket.flash {
-        // Few enough to come again for more than they may have.
-        return 20_000_001 + draw.below(world.flash_orders() * 2 / 3);
+        // A stream of their own, so that bots change nothing but the buyer.
+        let mut bot = world.draw(Domain::Bot, number);
+        if bot.per_mille(settings.bots_per_mille) {
+            return 30_000_001 + bot.below(settings.bots);
+        }
+        let buyers = world.flash_orders() * 10 / settings.flash_orders_per_ten_buyers.max(1);
+        return 20_000_001 + draw.below(buyers);
     }
     let buyers = world.orders / world.settings.orders_per_buyer.max(1);
     let buyer = draw.below(buyers);

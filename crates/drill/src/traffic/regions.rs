@@ -2,8 +2,41 @@
 //! divisions. Not the whole standard: every province of the mainland with some of its districts and
 //! counties, and some codes of a whole city, as real addresses have them too.
 
+use super::draw::Draw;
+
 /// The code for an unknown region.
 pub(super) const UNKNOWN: &str = "000000";
+
+/// The provinces, by code.
+pub(super) const PROVINCES: [&str; 31] = [
+    "11", "12", "13", "14", "15", "21", "22", "23", "31", "32", "33", "34", "35", "36", "37", "41",
+    "42", "43", "44", "45", "46", "50", "51", "52", "53", "54", "61", "62", "63", "64", "65",
+];
+
+/// Draws a place, those of a province as often as its weight says.
+#[derive(Debug)]
+pub(super) struct Places {
+    /// Running sum of the weights of [`REGIONS`].
+    sums: [u64; REGIONS.len()],
+}
+
+impl Places {
+    pub(super) fn new(weights: &[u16; PROVINCES.len()]) -> Places {
+        let mut sum = 0;
+        let sums = REGIONS.map(|code| {
+            let province = PROVINCES.iter().position(|province| code.starts_with(province));
+            sum += province.map_or(0, |number| u64::from(weights[number]));
+            sum
+        });
+        Places { sums }
+    }
+
+    pub(super) fn draw(&self, draw: &mut Draw) -> &'static str {
+        let point = draw.below(self.sums[REGIONS.len() - 1]);
+        let number = self.sums.partition_point(|sum| *sum <= point);
+        REGIONS[number.min(REGIONS.len() - 1)]
+    }
+}
 
 /// Districts, counties and cities in every province, by code.
 pub(super) const REGIONS: [&str; 126] = [
@@ -33,15 +66,30 @@ pub(super) const REGIONS: [&str; 126] = [
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
+    use super::super::draw::Domain;
     use super::*;
 
     #[test]
     fn a_province_is_missing_or_a_code_is_not_one() {
         assert!(REGIONS.iter().all(|code| code.len() == 6 && code.parse::<u32>().is_ok()));
         let provinces: BTreeSet<&str> = REGIONS.iter().map(|code| &code[..2]).collect();
-        assert_eq!(provinces.len(), 31, "the mainland's provinces");
+        assert!(provinces.into_iter().eq(PROVINCES), "the mainland's provinces");
         assert_eq!(REGIONS.iter().collect::<BTreeSet<_>>().len(), REGIONS.len());
+    }
+
+    #[test]
+    fn a_place_is_not_drawn_by_the_weight_of_its_province() {
+        let mut weights = [0; PROVINCES.len()];
+        (weights[0], weights[30]) = (3, 1);
+        let (places, mut counts) = (Places::new(&weights), BTreeMap::new());
+        let mut draw = Draw::of(1, Domain::Order, 0);
+        for _ in 0..10_000 {
+            *counts.entry(&places.draw(&mut draw)[..2]).or_insert(0) += 1;
+        }
+        // Four places of Beijing, two of Xinjiang.
+        assert!(counts.keys().eq(&["11", "65"]), "{counts:?}");
+        assert!((8_400..8_750).contains(&counts["11"]), "{counts:?}");
     }
 }

@@ -90,13 +90,18 @@ impl<P: FnMut(Cue)> Script<'_, P> {
         self.at_ms += self.draw.between(from_ms, to_ms);
     }
 
-    /// The time a buyer takes to pay: most are quick, all are within the time-to-live.
+    /// The time a buyer takes to pay.
     fn wait_for_buyer(&mut self) {
-        match self.draw.below(100) {
-            0..60 => self.wait(1_000, 15_000),
-            60..90 => self.wait(15_000, 90_000),
-            _ => self.wait(90_000, 600_000),
-        }
+        let settings = &self.world.settings;
+        let (quickly, soon) = (settings.pay_quickly_percent, settings.pay_soon_percent);
+        let (from_ms, to_ms) = match self.draw.below(100) {
+            share if share < quickly => (settings.pay_quickly_ms_min, settings.pay_quickly_ms_max),
+            share if share < quickly + soon => {
+                (settings.pay_quickly_ms_max, settings.pay_soon_ms_max)
+            }
+            _ => (settings.pay_soon_ms_max, settings.pay_slowly_ms_max),
+        };
+        self.wait(from_ms, to_ms);
     }
 
     /// Sends `sequel` now, its own time a little before.
@@ -131,12 +136,12 @@ impl<P: FnMut(Cue)> Script<'_, P> {
     /// Some settled orders come back, minutes to hours later.
     fn refunded(&mut self) {
         if self.draw.per_mille(self.world.settings.refunded_per_mille) {
-            self.wait(60_000, 21_600_000);
+            self.wait(self.world.settings.refund_ms_min, self.world.settings.refund_ms_max);
             self.send(Sequel::Refund);
         }
     }
 
-    /// All within half an hour, before any balance is due.
+    /// By default all within half an hour, before any balance is due.
     fn presale(&mut self) {
         let muddled = self.order.fate == Fate::PresaleMuddled;
         self.wait(1_000, 60_000);
@@ -150,7 +155,7 @@ impl<P: FnMut(Cue)> Script<'_, P> {
         if self.order.fate == Fate::PresaleForfeited {
             return;
         }
-        self.wait(60_000, 1_600_000);
+        self.wait_for_balance();
         if muddled {
             self.pay(Payment::DepositAgain);
             self.wait(100, 5_000);
@@ -159,6 +164,17 @@ impl<P: FnMut(Cue)> Script<'_, P> {
         }
         self.pay(Payment::Balance);
         self.refunded();
+    }
+
+    /// Balances can be paid from a moment on, and then many are at once.
+    fn wait_for_balance(&mut self) {
+        let settings = &self.world.settings;
+        self.wait(settings.balance_ms_min, settings.balance_ms_max);
+        let open_ms = settings.opening_ms + settings.balances_open_ms;
+        if self.at_ms < open_ms {
+            self.at_ms = open_ms;
+            self.wait(0, settings.balances_spread_ms);
+        }
     }
 
     fn paid_late(&mut self) {

@@ -1,7 +1,9 @@
 //! The knobs of the traffic, each with the value of an ordinary sale day. Shares are whole numbers
 //! of a thousand, so that no rounding can make two machines differ. Nothing here is a setting of
-//! Floodgate; the windows only say at which rules the late and early commands take aim.
+//! Floodgate; the windows only say at which rules the late and early commands take aim. How a file
+//! sets them is in `file`.
 
+use super::regions::PROVINCES;
 use crate::profile::Profile;
 
 /// What becomes of an order after its placement, as its buyer and its publisher would have it.
@@ -108,6 +110,13 @@ pub struct Settings {
     pub flash_orders_per_mille: u16,
     /// Units of a flash item in percent of the orders for it: below 100, it sells out.
     pub flash_stock_percent: u64,
+    /// Orders for flash items from ten buyers who want one: above 10, they come again for more than
+    /// they may have.
+    pub flash_orders_per_ten_buyers: u64,
+    /// Orders for flash items in a thousand that bots place…
+    pub bots_per_mille: u16,
+    /// …of which there are so many.
+    pub bots: u64,
     /// A livestream starts every so many orders, and lasts for a tenth of them. A run has at
     /// least four.
     pub livestream_every_orders: u64,
@@ -122,10 +131,43 @@ pub struct Settings {
     pub gifts_per_mille: u16,
     /// Carts in a thousand that name the same SKU twice.
     pub twice_per_mille: u16,
+    /// Of a hundred buyers who pay, so many take from the first of the next four times to the second…
+    pub pay_quickly_percent: u64,
+    /// …and so many from the second to the third; the others take from the third to the last.
+    pub pay_soon_percent: u64,
+    /// The quickest, in milliseconds.
+    pub pay_quickly_ms_min: u64,
+    /// The slowest of the quick ones.
+    pub pay_quickly_ms_max: u64,
+    /// The slowest of the next.
+    pub pay_soon_ms_max: u64,
+    /// The slowest of all; below the time-to-live, or they are late.
+    pub pay_slowly_ms_max: u64,
+    /// The balance of a presale follows its deposit after at least so many milliseconds…
+    pub balance_ms_min: u64,
+    /// …and at most so many…
+    pub balance_ms_max: u64,
+    /// …unless that is before balances can be paid, so many milliseconds after the opening…
+    pub balances_open_ms: u64,
+    /// …then it comes within so many after that.
+    pub balances_spread_ms: u64,
     /// Settled orders in a thousand that are refunded, in whole or in part.
     pub refunded_per_mille: u16,
     /// Refunds in a thousand whose goods go back on the shelf.
     pub restocked_per_mille: u16,
+    /// A refund follows its order after at least so many milliseconds…
+    pub refund_ms_min: u64,
+    /// …and at most so many.
+    pub refund_ms_max: u64,
+    /// Orders in a thousand from the countryside…
+    pub rural_per_mille: u16,
+    /// …and of those that begin with farm produce, which goes to town.
+    pub rural_produce_per_mille: u16,
+    /// Orders in a thousand without a region.
+    pub region_unknown_per_mille: u16,
+    /// How often each place of a province is drawn, beside those of the others; by the order of their
+    /// codes.
+    pub province_weights: [u16; PROVINCES.len()],
     /// Orders in a thousand of each fate; the rest are [`Fate::Paid`]. The shares are kept
     /// exactly in every thousand orders, so that a short run meets the rare ones too. What goes beyond a thousand is left out.
     pub fates: Vec<(Fate, u16)>,
@@ -134,6 +176,10 @@ pub struct Settings {
     pub repeated_soon_per_mille: u16,
     /// Commands in ten thousand that their publisher repeats up to two hours later.
     pub repeated_late_per_ten_thousand: u64,
+    /// Commands older than their window that come besides, for ten thousand orders.
+    pub late_per_ten_thousand: u64,
+    /// Values that break the contract that come besides, for ten thousand orders.
+    pub malformed_per_ten_thousand: u64,
     /// One aside (a stock top-up, a change of the catalogue, a broken or misled record…) for so
     /// many orders. Short runs have more, so that each kind occurs in a run of 1,000 orders.
     pub orders_per_aside: u64,
@@ -173,17 +219,38 @@ impl Default for Settings {
             stock_base: 30,
             flash_orders_per_mille: 30,
             flash_stock_percent: 50,
+            flash_orders_per_ten_buyers: 15,
+            bots_per_mille: 0,
+            bots: 20,
             livestream_every_orders: 20_000,
             livestream_orders_per_mille: 600,
             pickup_per_mille: 150,
             discounted_per_mille: 300,
             gifts_per_mille: 20,
             twice_per_mille: 30,
+            pay_quickly_percent: 60,
+            pay_soon_percent: 30,
+            pay_quickly_ms_min: 1_000,
+            pay_quickly_ms_max: 15_000,
+            pay_soon_ms_max: 90_000,
+            pay_slowly_ms_max: 600_000,
+            balance_ms_min: 60_000,
+            balance_ms_max: 1_600_000,
+            balances_open_ms: 0,
+            balances_spread_ms: 5_000,
             refunded_per_mille: 30,
             restocked_per_mille: 600,
+            refund_ms_min: 60_000,
+            refund_ms_max: 21_600_000,
+            rural_per_mille: 400,
+            rural_produce_per_mille: 100,
+            region_unknown_per_mille: 20,
+            province_weights: [1; PROVINCES.len()],
             fates: FATES.to_vec(),
             repeated_soon_per_mille: 10,
             repeated_late_per_ten_thousand: 10,
+            late_per_ten_thousand: 0,
+            malformed_per_ten_thousand: 0,
             orders_per_aside: 50,
             orders_per_oversized: 250_000,
             order_window_ms: 900_000,
@@ -193,6 +260,80 @@ impl Default for Settings {
         }
     }
 }
+
+impl Settings {
+    /// Says which settings do not fit together, if some do not.
+    pub(super) fn check(&self) -> Result<(), String> {
+        let pairs = [
+            (
+                "merchants_min",
+                u64::from(self.merchants_min),
+                "merchants_max",
+                u64::from(self.merchants_max),
+            ),
+            (
+                "pay_quickly_ms_min",
+                self.pay_quickly_ms_min,
+                "pay_quickly_ms_max",
+                self.pay_quickly_ms_max,
+            ),
+            (
+                "pay_quickly_ms_max",
+                self.pay_quickly_ms_max,
+                "pay_soon_ms_max",
+                self.pay_soon_ms_max,
+            ),
+            ("pay_soon_ms_max", self.pay_soon_ms_max, "pay_slowly_ms_max", self.pay_slowly_ms_max),
+            ("balance_ms_min", self.balance_ms_min, "balance_ms_max", self.balance_ms_max),
+            ("refund_ms_min", self.refund_ms_min, "refund_ms_max", self.refund_ms_max),
+        ];
+        if let Some((least, low, most, high)) = pairs.iter().find(|(_, low, _, high)| low > high) {
+            return Err(format!("{least} is {low}, above {most}, which is {high}"));
+        }
+        let fates: u32 = self.fates.iter().map(|(_, share)| u32::from(*share)).sum();
+        if fates > 1_000 {
+            return Err(format!("the [fates] add up to {fates} in a thousand orders; write less"));
+        }
+        if self.pay_quickly_percent + self.pay_soon_percent > 100 {
+            return Err(
+                "pay_quickly_percent and pay_soon_percent are above 100 together".to_owned()
+            );
+        }
+        if self.province_weights.iter().all(|weight| *weight == 0) {
+            return Err("every one of the [provinces] has weight 0; give one some".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// The fates by their names in a file.
+pub(super) const FATES_TOLD: [(&str, Fate); 25] = [
+    ("settled_on_placement", Fate::SettledOnPlacement),
+    ("presale", Fate::Presale),
+    ("presale_forfeited", Fate::PresaleForfeited),
+    ("presale_muddled", Fate::PresaleMuddled),
+    ("never_paid", Fate::NeverPaid),
+    ("pay_by_soon", Fate::PayBySoon),
+    ("pay_by_met", Fate::PayByMet),
+    ("born_expired", Fate::BornExpired),
+    ("paid_late", Fate::PaidLate),
+    ("cancelled", Fate::Cancelled),
+    ("cancelled_then_paid", Fate::CancelledThenPaid),
+    ("paid_then_cancelled", Fate::PaidThenCancelled),
+    ("paid_wrong_amount", Fate::PaidWrongAmount),
+    ("paid_wrong_part", Fate::PaidWrongPart),
+    ("paid_twice", Fate::PaidTwice),
+    ("paid_stale", Fate::PaidStale),
+    ("paid_ahead", Fate::PaidAhead),
+    ("free", Fate::Free),
+    ("wholesale", Fate::Wholesale),
+    ("greedy", Fate::Greedy),
+    ("over_limit", Fate::OverLimit),
+    ("unknown_sku", Fate::UnknownSku),
+    ("no_such_store", Fate::NoSuchStore),
+    ("stale", Fate::Stale),
+    ("ahead", Fate::Ahead),
+];
 
 /// The fates of an ordinary sale day, in a thousand orders.
 const FATES: [(Fate, u16); 25] = [

@@ -217,3 +217,83 @@ fn a_partition_ends_before_its_last_hold() {
     assert!(closing_ticks[0] * HOLDS_SWEPT_MAX > placed[0], "{closing_ticks:?} {placed:?}");
     assert!(closing_ticks[1] * HOLDS_SWEPT_MAX > placed[1], "{closing_ticks:?} {placed:?}");
 }
+
+/// The records of a run with other settings than the default ones.
+fn changed(orders: u64, change: impl FnOnce(&mut Settings)) -> Vec<Sent> {
+    let mut settings = Settings::default();
+    change(&mut settings);
+    Traffic::new(settings, orders, 4, 4, START_MS).collect()
+}
+
+fn commands(sent: &[Sent], kind: &str) -> Vec<(i64, Value)> {
+    let parse =
+        |sent: &Sent| Some((sent.timestamp_ms, serde_json::from_slice(sent.value()?).ok()?));
+    let is_sound = |sent: &&Sent| !matches!(sent.kind, Kind::Repeated | Kind::Malformed);
+    let all = sent.iter().filter(is_sound).filter_map(parse);
+    all.filter(|(_, command): &(i64, Value)| command["type"] == kind).collect()
+}
+
+#[test]
+fn bots_are_not_as_many_or_as_greedy_as_asked_for() {
+    let bots_of = |sent: &[Sent]| -> Vec<u64> {
+        let buyer = |order: &Value| digits(&order["buyer_id"]).parse().unwrap();
+        let buyers = commands(sent, "order.placed").into_iter().map(|(_, order)| buyer(&order));
+        buyers.filter(|buyer| (30_000_001..30_000_101).contains(buyer)).collect()
+    };
+    assert!(bots_of(&changed(3_000, |_| {})).is_empty());
+    let bots = bots_of(&changed(3_000, |settings| {
+        (settings.bots_per_mille, settings.bots) = (500, 5);
+    }));
+    // Half of 3 % of 3,000 orders, from 5 buyers.
+    assert!((25..75).contains(&bots.len()), "{}", bots.len());
+    assert_eq!(bots.iter().collect::<BTreeSet<_>>().len(), 5);
+}
+
+#[test]
+fn presale_balances_come_before_they_can_be_paid() {
+    let opens_ms = START_MS + 60_000 + 1_800_000;
+    let sent = changed(2_000, |settings| settings.balances_open_ms = 1_800_000);
+    let balances: Vec<i64> = commands(&sent, "order.paid")
+        .into_iter()
+        .filter(|(_, payment)| payment["part"] == "balance")
+        .map(|(at_ms, _)| at_ms)
+        .collect();
+    assert!(balances.iter().all(|at_ms| *at_ms >= opens_ms), "{balances:?}");
+    let at_once = balances.iter().filter(|at_ms| **at_ms <= opens_ms + 10_000).count();
+    assert!(at_once > 50, "{at_once} of {}", balances.len());
+}
+
+#[test]
+fn more_is_late_or_malformed_than_asked_for() {
+    let count = |sent: &[Sent], kind| sent.iter().filter(|sent| sent.kind == kind).count();
+    let plain = changed(2_000, |_| {});
+    let sent = changed(2_000, |settings| {
+        (settings.late_per_ten_thousand, settings.malformed_per_ten_thousand) = (500, 1_000);
+    });
+    let more = |kind| count(&sent, kind) - count(&plain, kind);
+    assert!((60..140).contains(&more(Kind::Late)), "{}", more(Kind::Late));
+    assert!((150..250).contains(&more(Kind::Malformed)), "{}", more(Kind::Malformed));
+    let orders = |sent: &[Sent]| commands(sent, "order.placed");
+    assert!(orders(&plain) == orders(&sent), "the orders are others");
+}
+
+#[test]
+fn everybody_pays_at_another_time_than_asked_for() {
+    let sent = changed(1_000, |settings| {
+        settings.pay_quickly_percent = 100;
+        settings.pay_soon_percent = 0;
+        (settings.pay_quickly_ms_min, settings.pay_quickly_ms_max) = (2_000, 2_000);
+        settings.fates.clear();
+    });
+    let placed: std::collections::BTreeMap<String, i64> = commands(&sent, "order.placed")
+        .into_iter()
+        .map(|(at_ms, order)| (order["order_id"].to_string(), at_ms))
+        .collect();
+    let paid = commands(&sent, "order.paid");
+    // But for the asides' payments of orders that never were.
+    let of_orders = paid
+        .iter()
+        .filter_map(|(at_ms, payment)| Some(at_ms - placed.get(&payment["order_id"].to_string())?));
+    let waits: BTreeSet<i64> = of_orders.collect();
+    assert!(waits.into_iter().eq([2_000]));
+}

@@ -4,7 +4,7 @@
 
 use super::draw::{Domain, Draw, Zipf};
 use super::json::Style;
-use super::regions::{REGIONS, UNKNOWN};
+use super::regions::{Places, REGIONS, UNKNOWN};
 use super::settings::{Fate, Settings};
 
 /// `local` number of a merchant's first flash item; ordinary SKUs are below.
@@ -31,6 +31,8 @@ pub(super) struct World {
     merchants: u32,
     merchant_popularity: Zipf,
     sku_popularity: Zipf,
+    /// Where buyers are.
+    pub(super) places: Places,
     /// The fate of each place in a thousand orders.
     fates: Vec<Fate>,
 }
@@ -122,6 +124,7 @@ impl World {
             merchants,
             merchant_popularity: Zipf::new(settings.merchant_exponent, merchants as usize),
             sku_popularity: Zipf::new(settings.sku_exponent, skus_max(&settings).into()),
+            places: Places::new(&settings.province_weights),
             fates: listed.chain(std::iter::repeat(Fate::Paid)).take(1000).collect(),
             settings,
             seed,

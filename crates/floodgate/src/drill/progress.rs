@@ -4,7 +4,8 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use drill::load::{Meter, Second, WallClock};
+use drill::load::{Measured, Meter, Second, WallClock, Wrong};
+use drill::report::Mark;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::Format;
@@ -81,41 +82,63 @@ impl Progress {
         over: &AtomicBool,
     ) {
         let mut told_at = Instant::now();
+        let mut marks = Vec::new();
         // Relaxed: nothing is handed over with the flag.
         while !over.load(Ordering::Relaxed) {
             std::thread::sleep(LOOK);
+            if !self.is_shown {
+                continue;
+            }
+            let measured = meter.measured();
+            self.tell_news(&mut marks, &measured.marks);
             let left_ms = ends_at_ms - clock.now_ms();
-            if !self.is_shown
-                || left_ms <= 0
-                || (!self.is_terminal && told_at.elapsed() < PLAIN_EACH)
-            {
+            if left_ms <= 0 || (!self.is_terminal && told_at.elapsed() < PLAIN_EACH) {
                 continue;
             }
             told_at = Instant::now();
-            let line = line(meter, left_ms);
+            let line = line(&measured, meter.behind(), left_ms);
             if self.is_terminal { self.show(&line) } else { plain(&line) }
         }
         self.bar.finish_and_clear();
     }
+
+    /// Says what was done to the pipeline, and when it has got over it.
+    fn tell_news(&self, told: &mut Vec<Mark>, marks: &[Mark]) {
+        for (number, mark) in marks.iter().enumerate() {
+            if told.get(number).is_none_or(|told| told.recovered_ms != mark.recovered_ms) {
+                self.say(&format!("{:.1} s: {}", mark.second, mark.told()));
+            }
+        }
+        marks.clone_into(told);
+    }
 }
 
-fn line(meter: &Meter, left_ms: i64) -> String {
-    let measured = meter.measured();
+fn line(measured: &Measured, behind: u64, left_ms: i64) -> String {
     // The last second is not over.
     let last = measured.seconds.iter().rev().nth(1).cloned().unwrap_or_default();
     let Second { due, sent, answered, p50_ms, p99_ms, .. } = last;
     let rejected: u64 = measured.rejections.values().sum();
     format!(
         "{:>4} s left   due {}/s   sent {}/s   answered {}/s   p50 {p50_ms} ms   p99 {p99_ms} ms   \
-         behind {}   late {}   rejected {}",
+         behind {}   late {}   rejected {}   {}",
         left_ms / 1_000,
         grouped(due),
         grouped(sent),
         grouped(answered),
-        grouped(meter.behind()),
+        grouped(behind),
         grouped(measured.late),
-        grouped(rejected)
+        grouped(rejected),
+        so_far(measured.wrong)
     )
+}
+
+/// What can be said before the audit.
+fn so_far(wrong: Wrong) -> String {
+    let Wrong { repeated, without_cause } = wrong;
+    if wrong.is_nothing() {
+        return "right so far".to_owned();
+    }
+    format!("WRONG: {repeated} answers came twice, {without_cause} to nothing")
 }
 
 #[allow(clippy::print_stderr, reason = "progress of a command, through here alone")]

@@ -11,16 +11,14 @@ use anyhow::{Context, ensure};
 use drill::load::{self, Answer, Answers, LoadError, Meter, WallClock};
 use drill::recording::{Fresh, Manifest, Recording, Replay, Replayed, Speed, Timeline, drive};
 use drill::report::{PlanTold, Report};
-use kafka::answers::AnswerReader;
 use kafka::publisher::{NewRecord, Publisher};
 use pipeline::objects::Objects;
 
+use super::ground::Ground as _;
+use super::on_kafka::{AnswersOnKafka, load_error, prepare_topics, refuse_production};
 use super::progress::Progress;
-use super::report::write_files;
-use super::run::{
-    AnswersOnKafka, Waits, await_rest, ends, load_error, prepare_topics, print, refuse_production,
-    settle_up, verdict,
-};
+use super::run;
+use super::sale::{self, Waits, await_rest, ends, settle_up};
 use crate::arguments::DrillReplay;
 use crate::configuration::Overrides;
 use crate::exit::Exit;
@@ -44,7 +42,7 @@ pub(crate) fn run(arguments: &DrillReplay) -> anyhow::Result<Exit> {
     prepare_topics(&configuration, arguments.partitions.unwrap_or(recorded_partitions))?;
     let mut tools = Tools::of(configuration)?;
     let stop = signals::stop()?;
-    let progress = Progress::new(arguments.format);
+    let progress = Progress::new(arguments.outcome.format);
     let waits = Waits {
         patience: Duration::from_secs(arguments.patience),
         stop: &stop,
@@ -53,14 +51,8 @@ pub(crate) fn run(arguments: &DrillReplay) -> anyhow::Result<Exit> {
     tell_differences(manifest, &tools, &progress);
 
     let mut report = replay(arguments, &recording, &mut tools, &waits)?;
-    progress.say("Now the audit derives every output again from the input, with other code ...");
-    report.verdict = verdict(&mut tools, report.verdict.undecided)?;
-    report.judge(&arguments.fail_if);
-    write_files(&arguments.out, &report)?;
-    print(arguments.format, &arguments.out, &report)?;
-    // Relaxed: nothing is handed over with the flag. A load that was cut short proves nothing.
-    let is_whole = !stop.load(Ordering::Relaxed);
-    Ok(if report.passes() && is_whole { Exit::Well } else { Exit::DoesNotHold })
+    sale::judge(&mut tools, &mut report, &waits)?;
+    run::finish(&arguments.outcome, &mut report, &stop)
 }
 
 fn open(arguments: &DrillReplay) -> anyhow::Result<Recording> {
@@ -168,7 +160,7 @@ fn measure(
     records: u64,
     waits: &Waits<'_>,
 ) -> anyhow::Result<u64> {
-    let answers = AnswersOnKafka(AnswerReader::start(&tools.settings, tools.partitions)?);
+    let answers = tools.answers()?;
     let mut answers = Timed { answers, timeline: work.timeline, speed: work.speed };
     let mut publisher = OnKafka(Publisher::new(&tools.settings)?);
     let Work { meter, clock, .. } = *work;

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use anyhow::{Context, ensure};
+use drill::knee::Knee;
 use drill::report::page::page;
 use drill::report::{Report, VERSION, schema};
+use drill::stages::Stage;
 
 use crate::arguments::{DrillReport, Format};
 use crate::exit::Exit;
@@ -95,6 +97,14 @@ pub(super) fn summary(report: &Report) -> Vec<String> {
         told(0.999),
         latency.max_ms
     ));
+    for stage in &report.stages {
+        let Stage { stage, p50_ms, p99_ms, .. } = stage;
+        lines.push(format!("  {stage}: p50 {p50_ms:.1} ms, p99 {p99_ms:.1} ms"));
+    }
+    lines.extend(
+        report.marks.iter().map(|mark| format!("at {:.1} s: {}", mark.second, mark.told())),
+    );
+    lines.extend(report.knee.iter().map(Knee::told));
     lines.push(format!(
         "{} oversold, {} lost, {} duplicated, {} miscounted, {} different, {} undecided",
         verdict.oversold,

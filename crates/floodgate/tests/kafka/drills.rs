@@ -40,9 +40,14 @@ fn answers_since(stage: &Stage, at_ms: i64) -> Vec<(&'static str, Seen)> {
 #[test]
 fn a_drill_on_a_right_pipeline_tells_what_stands_in_the_topics() {
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };
-    let settle = stage.settle("drilled");
-    let ended = drill(&stage, "300/s for 2s, 900/s at +2s", &["--fail-if", "failed>0"]).wait();
+    let mut settle = stage.settle("drilled");
+    let metrics = settle.address();
+    let more = ["--fail-if", "failed>0", "--metrics", &metrics];
+    let ended = drill(&stage, "300/s for 2s, 900/s at +2s", &more).wait();
     let report = ended.json();
+    let stages = report["stages"].as_array().unwrap();
+    assert_eq!(stages.len(), 4, "{ended:#?}");
+    assert!(stages.iter().all(|stage| stage["count"].as_u64() > Some(0)), "{ended:#?}");
     assert_eq!(report["commands"]["orders"], 300 * 2 + 600 * 2, "{ended:#?}");
     let sent = report["commands"]["sent"].as_u64().unwrap();
     assert_eq!(sent + report["plan"]["catalogue"].as_u64().unwrap(), published(&stage));
@@ -151,4 +156,45 @@ fn a_drill_refuses_real_topics_and_a_pipeline_that_is_not_there() {
     let appended = Stage::new(1, Stamps::Append).unwrap();
     let ended = drill(&appended, "10/s for 1s", &[]).wait();
     assert!(ended.stderr.contains("--timestamps create"), "{ended:#?}");
+}
+
+fn knee(stage: &Stage, target: &str, more: &[&str]) -> crate::process::Ended {
+    let out = stage.snapshots().with_file_name("knee").display().to_string();
+    let flags = ["--target", target, "--step", "1s", "--format", "json", "--out", &out];
+    let mut command = floodgate();
+    command.args(stage.arguments(&["drill", "knee"], &[&flags, more].concat()));
+    Process::spawn(command).wait()
+}
+
+#[test]
+fn a_knee_is_searched_where_everything_holds_or_nothing_does() {
+    let Some(stage) = Stage::new(1, Stamps::Create) else { return };
+    let settle = stage.settle("kneeling");
+    let bounds = ["--from", "50", "--up-to", "150"];
+    let ended = knee(&stage, "p99<30s", &bounds).expect_code(0);
+    let found = &ended.json()["knee"];
+    let rates = |found: &Value| -> Vec<f64> {
+        found["steps"].as_array().unwrap().iter().filter_map(|it| it["rate"].as_f64()).collect()
+    };
+    assert_eq!((found["rate"].as_f64(), rates(found)), (Some(150.0), vec![50.0, 100.0, 150.0]));
+
+    // An answer is committed once in two seconds, so the median of a second cannot hold.
+    settle.stop();
+    stage.configure("[settle]\ncommit_interval_ms = 2000\n");
+    let slow = stage.settle("kneeling");
+    let ended = knee(&stage, "p50<100ms", &["--from", "50", "--steps", "2"]).expect_code(1);
+    let found = &ended.json()["knee"];
+    assert_eq!((&found["rate"], rates(found)), (&Value::Null, vec![50.0, 25.0]), "{ended:#?}");
+    assert_eq!(ended.json()["verdict"]["undecided"], 0, "{ended:#?}");
+    slow.stop();
+}
+
+#[test]
+fn a_load_that_is_only_published_waits_for_a_pipeline() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    let command = ["drill", "run"];
+    let flags = ["--publish-only", "--profile", "1k/s for 1s"];
+    let ended = run(&stage.arguments(&command, &flags)).expect_code(0);
+    assert!(ended.stdout.contains("1,000 orders among them"), "{ended:#?}");
+    assert!(published(&stage) > 1_000);
 }

@@ -14,9 +14,11 @@ mod brokers_away;
 mod crashes;
 mod drills;
 mod groups;
+mod guarded;
 mod history;
 mod orders;
 mod recordings;
+mod rehearsals;
 mod served;
 mod wrong;
 

@@ -1,0 +1,593 @@
+//! Commands that are laid out as one before them: only what differs is read.
+//!
+//! A publisher writes its orders with one serialiser: the same fields in the same order, with the same
+//! bytes between their values. A layout keeps these bytes. The next command is compared with them,
+//! sixteen at a time, and only what stands between them is looked at. Not a second opinion: whatever
+//! differs, is escaped or out of range is left to `fields`, which alone says what is wrong.
+//! Invariant: a command that is read here is the one that `fields` would have read.
+
+use ledger::command::{Command, ExternalId, Fulfilment, Line, OrderPaid, Part, Presale};
+use ledger::units::{BuyerId, MONEY_AND_TIME_MAX, MerchantId, Millis, Money, SkuId, Units};
+
+use crate::commands::{self, CommandType, Placed};
+use crate::decode::Scratch;
+use crate::fields::{self, Fault, Reader, Staging};
+use crate::json::Json;
+use crate::refused::Place;
+
+/// Layouts that are kept. One publisher needs one for each set of optional fields that it uses.
+const LAYOUTS_MAX: usize = 16;
+/// Steps of a layout that is kept.
+const STEPS_MAX: usize = 64;
+/// Once so many layouts are known, only one in so many strangers is learned: a publisher without a
+/// fixed layout must not pay for learning each time.
+const STRANGERS: u32 = 64;
+
+/// The layouts that one decoder knows.
+#[derive(Debug, Default)]
+pub(crate) struct Layouts {
+    /// One that fits moves forward by one place, so that the common ones come first.
+    known: Vec<Layout>,
+    strangers: u32,
+}
+
+/// How the text of a command is laid out.
+#[derive(Debug)]
+struct Layout {
+    command: CommandType,
+    steps: Vec<Step>,
+    line: LineLayout,
+    /// The slots that are filled, by their bits.
+    filled: u16,
+}
+
+/// How the elements of `lines` are laid out.
+#[derive(Debug, Default)]
+struct LineLayout {
+    /// The first value of an element; what stands before it in the first element belongs to the order.
+    first: What,
+    /// The rest of an element.
+    rest: Vec<Step>,
+    /// What stands between the last value of an element and the first one of the next; empty if that
+    /// is not known.
+    between: Vec<Step>,
+}
+
+/// Bytes that must be there, and what follows them.
+#[derive(Debug, Clone, Copy)]
+struct Step {
+    /// The first byte is the lowest; zeros behind the last.
+    bytes: u128,
+    mask: u128,
+    len: usize,
+    what: What,
+}
+
+/// What stands behind the bytes of a step.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+enum What {
+    /// The next step's bytes, or the end.
+    #[default]
+    Nothing,
+    /// An unsigned number.
+    Number(Slot),
+    /// Digits between quotes.
+    Digits(Slot),
+    /// A string's text.
+    Text(Slot),
+    /// The elements of `lines`.
+    Lines,
+    /// The object of this place.
+    Object(Place),
+    /// A value that is not listed, in an object of this depth.
+    Unlisted(u32),
+}
+
+/// Where a value is put until the command is complete.
+type Slot = u8;
+
+const MERCHANT: Slot = 0;
+const ORDER_ID: Slot = 1;
+const BUYER: Slot = 2;
+/// `placed_at` or `paid_at`.
+const AT: Slot = 3;
+const CHANNEL: Slot = 4;
+const REGION: Slot = 5;
+const AREA: Slot = 6;
+const DISCOUNT: Slot = 7;
+const SETTLE: Slot = 8;
+const PAY_BY: Slot = 9;
+const PAYMENT_ID: Slot = 10;
+const AMOUNT: Slot = 11;
+const PART: Slot = 12;
+const SKU: Slot = 13;
+const QTY: Slot = 14;
+const UNIT_PRICE: Slot = 15;
+const SLOTS: usize = 16;
+
+/// The listed fields of an object.
+type Fields = &'static [(&'static str, What)];
+
+const PLACED: Fields = &[
+    ("merchant_id", What::Number(MERCHANT)),
+    ("order_id", What::Text(ORDER_ID)),
+    ("buyer_id", What::Number(BUYER)),
+    ("placed_at", What::Number(AT)),
+    ("lines", What::Lines),
+    ("channel", What::Text(CHANNEL)),
+    ("region", What::Text(REGION)),
+    ("area", What::Text(AREA)),
+    ("discount", What::Number(DISCOUNT)),
+    ("settle", What::Text(SETTLE)),
+    ("pay_by", What::Number(PAY_BY)),
+    ("fulfilment", What::Object(Place::Fulfilment)),
+    ("presale", What::Object(Place::Presale)),
+];
+
+const PAID: Fields = &[
+    ("merchant_id", What::Number(MERCHANT)),
+    ("payment_id", What::Text(PAYMENT_ID)),
+    ("order_id", What::Text(ORDER_ID)),
+    ("amount", What::Number(AMOUNT)),
+    ("paid_at", What::Number(AT)),
+    ("part", What::Text(PART)),
+];
+
+const LINE: Fields = &[
+    ("sku", What::Number(SKU)),
+    ("qty", What::Number(QTY)),
+    ("unit_price", What::Number(UNIT_PRICE)),
+];
+
+impl Layouts {
+    /// The command, if it is laid out as one that is known.
+    #[inline]
+    pub(crate) fn read<'a>(
+        &mut self,
+        text: &'a [u8],
+        staging: &mut Staging,
+        scratch: &'a Scratch,
+    ) -> Option<Command<'a>> {
+        for index in 0..self.known.len() {
+            if let Some(command) = self.known[index].read(text, staging, scratch) {
+                self.known.swap(index, index.saturating_sub(1));
+                return Some(command);
+            }
+        }
+        None
+    }
+
+    /// Learns how the text of a command is laid out.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn learn(
+        &mut self,
+        text: &[u8],
+        command: &Command<'_>,
+        staging: &mut Staging,
+        scratch: &Scratch,
+    ) {
+        let (command_type, fields) = match command {
+            Command::OrderPlaced(_) => (CommandType::OrderPlaced, PLACED),
+            Command::OrderPaid(_) => (CommandType::OrderPaid, PAID),
+            _ => return,
+        };
+        self.strangers = self.strangers.wrapping_add(1);
+        if self.known.len() == LAYOUTS_MAX && !self.strangers.is_multiple_of(STRANGERS) {
+            return;
+        }
+        // What does not fit its own example is of no use.
+        if let Some(layout) = Learner::new(text).layout(command_type, fields)
+            && layout.read(text, staging, scratch).as_ref() == Some(command)
+        {
+            self.known.truncate(LAYOUTS_MAX - 1);
+            self.known.push(layout);
+        }
+    }
+}
+
+impl Layout {
+    fn read<'a>(
+        &self,
+        text: &'a [u8],
+        staging: &mut Staging,
+        scratch: &'a Scratch,
+    ) -> Option<Command<'a>> {
+        let mut json = Json::new(text);
+        let mut values = Values { text, slots: [0; SLOTS], filled: self.filled };
+        let (mut lines, mut fulfilment, mut presale) = (&[][..], None, None);
+        for step in &self.steps {
+            step.pass(&mut json)?;
+            match step.what {
+                What::Lines => {
+                    self.line.read(&mut json, &mut staging.lines)?;
+                    lines = scratch.keep(&staging.lines);
+                }
+                What::Object(Place::Fulfilment) => {
+                    let read = commands::read_fulfilment;
+                    (json, fulfilment) = object(json, staging, scratch, read)?;
+                }
+                What::Object(_) => {
+                    let read = commands::read_presale;
+                    (json, presale) = object(json, staging, scratch, read)?;
+                }
+                what => values.read(what, &mut json)?,
+            }
+        }
+        if !json.rest().is_empty() {
+            return None;
+        }
+        match self.command {
+            CommandType::OrderPaid => values.paid(),
+            _ => values.placed(lines, fulfilment, presale),
+        }
+    }
+}
+
+impl LineLayout {
+    #[inline(always)]
+    fn read(&self, json: &mut Json<'_>, lines: &mut Vec<Line>) -> Option<()> {
+        let mut values = Values { text: json.text(), slots: [0; SLOTS], filled: 0 };
+        lines.clear();
+        while lines.len() < fields::LINES_MAX {
+            values.read(self.first, json)?;
+            for step in &self.rest {
+                step.pass(json)?;
+                values.read(step.what, json)?;
+            }
+            lines.push(values.line()?);
+            let behind = *json;
+            if self.between.is_empty() || self.between.iter().any(|step| step.pass(json).is_none())
+            {
+                *json = behind;
+                return Some(());
+            }
+        }
+        None
+    }
+}
+
+impl Step {
+    /// Passes the bytes, if they are there.
+    #[inline(always)]
+    fn pass(&self, json: &mut Json<'_>) -> Option<()> {
+        json.passes_bytes(self.bytes, self.mask, self.len).then_some(())
+    }
+}
+
+/// Reads an object of which there is one in an order at most, as `fields` does. The cursor comes and
+/// goes by value: one whose address is known to no call can stay in registers.
+#[inline(never)]
+fn object<'a, T>(
+    json: Json<'a>,
+    staging: &mut Staging,
+    scratch: &'a Scratch,
+    read: impl FnOnce(&mut Reader<'_, 'a>) -> Result<T, Fault>,
+) -> Option<(Json<'a>, Option<T>)> {
+    let place = Place::Command;
+    let mut reader = Reader { json, place, type_seen: true, staging, scratch };
+    let value = reader.object(place, read).ok()?;
+    Some((reader.json, Some(value)))
+}
+
+/// Passes a value that is not listed, in an object of this depth.
+#[inline(never)]
+fn skip(mut json: Json<'_>, depth: u32) -> Option<Json<'_>> {
+    json.skip(depth).ok()?;
+    Some(json)
+}
+
+/// The values of a command as they are read.
+struct Values<'a> {
+    text: &'a [u8],
+    /// A number, or where a text begins and, in the lower half, how long it is.
+    slots: [u64; SLOTS],
+    filled: u16,
+}
+
+impl<'a> Values<'a> {
+    #[inline(always)]
+    fn read(&mut self, what: What, json: &mut Json<'a>) -> Option<()> {
+        match what {
+            What::Number(slot) => self.put(slot, json.digits()?),
+            What::Digits(slot) => self.put(slot, fields::digits(json.plain())?),
+            What::Text(slot) => {
+                let start = json.at() as u64;
+                self.put(slot, start << 32 | json.plain().len() as u64);
+            }
+            What::Unlisted(depth) => *json = skip(*json, depth)?,
+            What::Nothing | What::Lines | What::Object(_) => {}
+        }
+        Some(())
+    }
+
+    #[inline(always)]
+    fn put(&mut self, slot: Slot, value: u64) {
+        self.slots[usize::from(slot) % SLOTS] = value;
+    }
+
+    #[inline(always)]
+    fn number(&self, slot: Slot) -> u64 {
+        self.slots[usize::from(slot)]
+    }
+
+    /// Money or a time.
+    #[inline(always)]
+    fn up_to_10_15(&self, slot: Slot) -> Option<u64> {
+        Some(self.number(slot)).filter(|number| *number <= MONEY_AND_TIME_MAX)
+    }
+
+    #[inline(always)]
+    fn text(&self, slot: Slot) -> &'a [u8] {
+        let (start, len) = (self.number(slot) >> 32, self.number(slot) as u32);
+        &self.text[start as usize..][..len as usize]
+    }
+
+    #[inline(always)]
+    fn external_id(&self, slot: Slot) -> Option<ExternalId<'a>> {
+        ExternalId::from_bytes(self.text(slot))
+    }
+
+    /// What an optional field says; `None` if it is wrong.
+    #[inline(always)]
+    fn optional<T>(&self, slot: Slot, read: impl FnOnce(&Self) -> Option<T>) -> Option<Option<T>> {
+        if self.filled >> slot & 1 == 1 { read(self).map(Some) } else { Some(None) }
+    }
+
+    #[inline(always)]
+    fn line(&self) -> Option<Line> {
+        let qty = self.number(QTY);
+        (1..=fields::QTY_MAX).contains(&qty).then_some(())?;
+        let unit_price = Money(self.up_to_10_15(UNIT_PRICE)?);
+        Some(Line { sku: SkuId(self.number(SKU)), qty: Units(qty as u32), unit_price })
+    }
+
+    #[inline(always)]
+    fn placed(
+        &self,
+        lines: &'a [Line],
+        fulfilment: Option<Fulfilment>,
+        presale: Option<Presale>,
+    ) -> Option<Command<'a>> {
+        let index_in =
+            |slot, names| move |values: &Self| fields::index_in(names, values.text(slot));
+        let placed = Placed {
+            merchant: MerchantId(self.number(MERCHANT)),
+            order_id: self.external_id(ORDER_ID)?,
+            buyer: BuyerId(self.number(BUYER)),
+            placed_at: Millis(self.up_to_10_15(AT)?),
+            lines,
+            channel: self
+                .optional(CHANNEL, |values| Some(fields::channel(values.text(CHANNEL))))?,
+            region: self.optional(REGION, |values| fields::region(values.text(REGION)))?,
+            rural: self.optional(AREA, index_in(AREA, fields::AREAS))?.map(|index| index == 1),
+            discount: self.optional(DISCOUNT, |values| values.up_to_10_15(DISCOUNT))?.map(Money),
+            settle: self
+                .optional(SETTLE, index_in(SETTLE, commands::SETTLE_NAMES))?
+                .map(|index| commands::SETTLE[index]),
+            pay_by: self.optional(PAY_BY, |values| values.up_to_10_15(PAY_BY))?.map(Millis),
+            fulfilment,
+            presale,
+        };
+        placed.complete().ok()
+    }
+
+    fn paid(&self) -> Option<Command<'a>> {
+        let part = |values: &Self| fields::index_in(commands::PART_NAMES, values.text(PART));
+        let part = self.optional(PART, part)?.map_or(Part::Full, |index| commands::PARTS[index]);
+        Some(Command::OrderPaid(OrderPaid {
+            merchant: MerchantId(self.number(MERCHANT)),
+            payment_id: self.external_id(PAYMENT_ID)?,
+            order_id: self.external_id(ORDER_ID)?,
+            amount: Money(self.up_to_10_15(AMOUNT)?),
+            part,
+            paid_at: Millis(self.up_to_10_15(AT)?),
+        }))
+    }
+}
+
+/// Takes apart a text that is known to be a command.
+struct Learner<'a> {
+    json: Json<'a>,
+    /// The end of the last value.
+    behind: usize,
+    filled: u16,
+}
+
+impl<'a> Learner<'a> {
+    fn new(text: &'a [u8]) -> Learner<'a> {
+        Learner { json: Json::new(text), behind: 0, filled: 0 }
+    }
+
+    /// The layout; `None` if there is something in the text that a layout cannot have.
+    fn layout(mut self, command: CommandType, fields: Fields) -> Option<Layout> {
+        let (mut steps, mut line) = (Vec::new(), LineLayout::default());
+        self.json.open_outermost().ok()?;
+        while self.json.member().ok()? {
+            let what = self.value(fields, 1)?;
+            if what == What::Nothing {
+                continue;
+            }
+            if what == What::Lines {
+                line = self.lines(&mut steps)?;
+            } else {
+                self.step(&mut steps, what)?;
+            }
+        }
+        self.json.end().ok()?;
+        self.bytes(&mut steps, self.json.text().len(), What::Nothing);
+        let filled = self.filled;
+        (steps.len() <= STEPS_MAX).then_some(Layout { command, steps, line, filled })
+    }
+
+    /// What the value of the member under the cursor is, which is then before it; [`What::Nothing`]
+    /// if it is passed as a part of the layout.
+    fn value(&mut self, fields: Fields, depth: u32) -> Option<What> {
+        let key = self.json.key().ok()?;
+        let listed = fields.iter().find(|(name, _)| name.as_bytes() == key);
+        let unlisted =
+            if key == b"type" && depth == 1 { What::Nothing } else { What::Unlisted(depth) };
+        let what = match (listed, self.json.peek()) {
+            (None, _) => unlisted,
+            // `null` stands for a field that is not there.
+            (Some(_), b'n') => What::Nothing,
+            (Some((_, What::Number(slot))), b'"') => What::Digits(*slot),
+            (Some((_, what)), _) => *what,
+        };
+        if what == What::Nothing {
+            self.json.skip(depth).ok()?;
+        }
+        if let What::Number(slot) | What::Digits(slot) | What::Text(slot) = what {
+            self.filled |= 1 << slot;
+        }
+        Some(what)
+    }
+
+    /// Adds what stands before the value under the cursor, and passes the value.
+    fn step(&mut self, steps: &mut Vec<Step>, what: What) -> Option<()> {
+        let start = self.json.at();
+        self.json.skip(3).ok()?;
+        let is_text = matches!(what, What::Digits(_) | What::Text(_));
+        self.bytes(steps, start + usize::from(is_text), what);
+        self.behind = self.json.at() - usize::from(is_text);
+        Some(())
+    }
+
+    /// Adds the bytes behind the last value up to `end`.
+    fn bytes(&self, steps: &mut Vec<Step>, end: usize, what: What) {
+        let bytes = &self.json.text()[self.behind..end];
+        let chunks = bytes.chunks(size_of::<u128>());
+        steps.extend(chunks.map(|chunk| Step::new(chunk, What::Nothing)));
+        if let Some(last) = steps.last_mut() {
+            last.what = what;
+        }
+    }
+
+    /// The layout of the elements of the list under the cursor; what is before the first value of the
+    /// first one is added to `steps`.
+    fn lines(&mut self, steps: &mut Vec<Step>) -> Option<LineLayout> {
+        let mut layout = LineLayout::default();
+        let mut elements = 0;
+        self.json.open(b'[');
+        while self.json.element().ok()? {
+            self.json.open(b'{');
+            let mut is_first = true;
+            while self.json.member().ok()? {
+                let what = self.value(LINE, 3)?;
+                if what == What::Nothing {
+                    continue;
+                }
+                let mut unused = Vec::new();
+                let steps = match (elements, is_first) {
+                    (0, true) => &mut *steps,
+                    (0, false) => &mut layout.rest,
+                    (1, true) => &mut layout.between,
+                    _ => &mut unused,
+                };
+                self.step(steps, what)?;
+                is_first = false;
+            }
+            elements += 1;
+        }
+        // What is read behind these bytes is the line's, not the order's.
+        let first = steps.last_mut()?;
+        layout.first = std::mem::replace(&mut first.what, What::Lines);
+        Some(layout)
+    }
+}
+
+impl Step {
+    fn new(chunk: &[u8], what: What) -> Step {
+        let mut bytes = [0; size_of::<u128>()];
+        bytes[..chunk.len()].copy_from_slice(chunk);
+        let mask = u128::MAX >> (8 * (bytes.len() - chunk.len()));
+        Step { bytes: u128::from_le_bytes(bytes), mask, len: chunk.len(), what }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+mod tests {
+    use super::*;
+    use crate::decode::{Decoder, Route};
+    use crate::record::{NoHeaders, Record};
+    use ledger::rules::Partitioner;
+    use ledger::units::Offset;
+
+    const PLACED: &str = concat!(
+        r#"{"type":"order.placed", "merchant_id":7,"order_id":"a-1","buyer_id":"00012","placed_at":0,"#,
+        r#""presale":null,"trace":{"id":[1,"x"]},"channel":"app","area":"rural","region":"330106","#,
+        r#""lines":[{"sku":1,"qty":2,"note":"n","unit_price":300},{"sku":2,"qty":1,"note":"","unit_price":4}],"#,
+        r#""discount":5,"fulfilment":{"location":3,"mode":"pickup"}}"#
+    );
+
+    /// What is made of a text by the layouts of others alone.
+    fn by_layout(seen: &[&str], text: &str) -> Option<String> {
+        let (mut layouts, mut staging) = (Layouts::default(), Staging::default());
+        let scratch = Scratch::new();
+        for value in seen {
+            if layouts.read(value.as_bytes(), &mut staging, &scratch).is_none() {
+                let command = decoded(value, &scratch);
+                layouts.learn(value.as_bytes(), &command, &mut staging, &scratch);
+            }
+        }
+        let command = layouts.read(text.as_bytes(), &mut staging, &scratch);
+        command.map(|command| format!("{command:?}"))
+    }
+
+    fn decoded<'a>(value: &'a str, scratch: &'a Scratch) -> Command<'a> {
+        let partitioner = Partitioner::Any;
+        let mut decoder = Decoder::new(Route { partition: 0, partitions: 1, partitioner });
+        let (key, value) = (Some(b"7".as_slice()), Some(value.as_bytes()));
+        let (offset, headers) = (Offset(0), &NoHeaders);
+        let record = Record { partition: 0, offset, timestamp: 0, key, value, headers };
+        decoder.decode(&record, scratch).unwrap()
+    }
+
+    #[test]
+    fn values_may_differ_in_kind_and_length_and_lines_in_number() {
+        let other = PLACED
+            .replace("a-1", "3F2504E0-4F89-11D3-9A0C-0305E82C3301")
+            .replace("00012", "18446744073709551615")
+            .replace(r#"{"id":[1,"x"]}"#, "-1.5e9")
+            .replace(r#""placed_at":0"#, r#""placed_at":1762790400009"#)
+            .replace(r#"{"sku":2,"#, r#"{"sku":8,"qty":9,"note":1,"unit_price":0},{"sku":2,"#);
+        let expected = format!("{:?}", decoded(&other, &Scratch::new()));
+        assert_eq!(by_layout(&[PLACED], &other), Some(expected));
+    }
+
+    #[test]
+    fn no_more_lines_are_read_than_an_order_may_have() {
+        let line = r#"{"sku":2,"qty":1,"note":"","unit_price":4}"#;
+        let with = |lines: usize| PLACED.replace(line, &vec![line; lines - 1].join(","));
+        assert!(by_layout(&[PLACED], &with(100)).is_some());
+        assert_eq!(by_layout(&[PLACED], &with(101)), None);
+    }
+
+    #[test]
+    fn another_layout_is_not_read() {
+        for (from, to) in [
+            (r#", "merchant_id""#, r#","merchant_id""#),
+            (r#""presale":null"#, r#""presale":{}"#),
+            (r#""channel":"app","#, ""),
+            (r#""discount":5"#, r#""discount":-5"#),
+            ("}}", "}} "),
+            ("}}", "}"),
+            ("order.placed", "order.paid"),
+        ] {
+            assert!(PLACED.contains(from));
+            assert_eq!(by_layout(&[PLACED], &PLACED.replacen(from, to, 1)), None, "{to}");
+        }
+    }
+
+    #[test]
+    fn common_layouts_stay_when_strangers_come() {
+        let strangers: Vec<String> =
+            (0..200).map(|n| PLACED.replace("trace", &format!("trace{n}"))).collect();
+        let mut seen = vec![PLACED];
+        for stranger in &strangers {
+            seen.extend([stranger.as_str(), PLACED]);
+        }
+        assert!(by_layout(&seen, PLACED).is_some());
+    }
+}
