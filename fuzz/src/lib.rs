@@ -16,6 +16,9 @@ mod json;
 mod metadata;
 pub mod mutation;
 mod recordings;
+#[path = "../../crates/floodgate/src/security.rs"]
+#[allow(dead_code, unreachable_pub, reason = "as of the configuration, whose section it is")]
+mod security;
 pub mod seeds;
 mod snapshots;
 
