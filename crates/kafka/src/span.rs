@@ -13,9 +13,9 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::{LogError, Partition};
 
-use crate::errors::log_error;
+use crate::errors::{Rights, log_error};
 use crate::logging::Logging;
-use crate::reader::{OwnedRecord, owned};
+use crate::reader::{OwnedRecord, is_about_the_group, owned};
 use crate::settings::Settings;
 
 /// Records that one look hands on at most.
@@ -44,6 +44,7 @@ pub enum Edge {
 pub struct SpanReader {
     topic: String,
     consumer: BaseConsumer<Logging>,
+    rights: Rights,
     parts: Vec<Part>,
     heard_at: Instant,
     /// What went wrong since.
@@ -81,7 +82,8 @@ impl SpanReader {
             .reader()
             .create_with_context(Logging::new("span"))
             .map_err(|error| log_error("making the client that reads", &error))?;
-        let asking = Asking { consumer: &consumer, topic: &topic };
+        let rights = Rights::of(settings);
+        let asking = Asking { consumer: &consumer, rights: &rights, topic: &topic };
         let part = |partition| asking.part(partition, since, until);
         let parts: Vec<Part> = (0..partitions).map(part).collect::<Result<_, LogError>>()?;
         let mut list = TopicPartitionList::new();
@@ -92,7 +94,7 @@ impl SpanReader {
             }
         }
         consumer.assign(&list).map_err(|error| log_error("starting to read", &error))?;
-        Ok(SpanReader { topic, consumer, parts, heard_at: Instant::now(), trouble: None })
+        Ok(SpanReader { topic, consumer, rights, parts, heard_at: Instant::now(), trouble: None })
     }
 
     /// Records that the span still holds, as far as it has an end; offsets without a record count too.
@@ -147,7 +149,11 @@ impl SpanReader {
                 self.topic
             )));
         }
-        match log_error("reading", error) {
+        if is_about_the_group(error) {
+            return Ok(());
+        }
+        let error = self.rights.log_error("Read", &self.topic, "reading", error);
+        match self.consumer.context().explained(error) {
             LogError::Retry(trouble) => self.trouble = Some(trouble),
             error => return Err(error),
         }
@@ -180,16 +186,21 @@ fn take(parts: &mut [Part], message: &BorrowedMessage<'_>) -> Option<(Partition,
 /// Questions about the topic's offsets.
 struct Asking<'a> {
     consumer: &'a BaseConsumer<Logging>,
+    rights: &'a Rights,
     topic: &'a str,
 }
 
 impl Asking<'_> {
+    fn failed(&self, doing: &str, error: &KafkaError) -> LogError {
+        self.rights.log_error("Read", self.topic, doing, error)
+    }
+
     fn part(&self, number: u32, since: Edge, until: Edge) -> Result<Part, LogError> {
         let number = i32::try_from(number)
             .map_err(|_| LogError::Fatal(format!("there is no partition {number}")))?;
         let bounds = self.consumer.fetch_watermarks(self.topic, number, ANSWER_WAIT);
         let (oldest, end) =
-            bounds.map_err(|error| log_error("asking for a partition's bounds", &error))?;
+            bounds.map_err(|error| self.failed("asking for a partition's bounds", &error))?;
         let bounds = (oldest.max(0).unsigned_abs(), end.max(0).unsigned_abs());
         let next = self.offset(number, since, bounds)?.unwrap_or(bounds.1);
         if !(bounds.0..=bounds.1).contains(&next) {
@@ -220,7 +231,7 @@ impl Asking<'_> {
     }
 
     fn offset_at(&self, number: i32, time_ms: i64) -> Result<Option<u64>, LogError> {
-        let failed = |error: KafkaError| log_error("asking for the offset of a time", &error);
+        let failed = |error: KafkaError| self.failed("asking for the offset of a time", &error);
         let mut list = TopicPartitionList::new();
         list.add_partition_offset(self.topic, number, NativeOffset::Offset(time_ms))
             .map_err(failed)?;
