@@ -4,21 +4,19 @@
 //! those of `drill run`. Invariant: the topics that a pipeline uses in earnest are never written to
 //! without being asked for.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::{Context, ensure};
-use drill::load::{self, Answer, Answers, LoadError, Meter, WallClock};
-use drill::recording::{Fresh, Manifest, Recording, Replay, Replayed, Speed, Timeline, drive};
+use drill::load::{Answer, Answers, LoadError, Measured, Meter, WallClock};
+use drill::recording::{Fresh, Manifest, Recording, Replay, Speed, Timeline, drive};
 use drill::report::{PlanTold, Report};
-use kafka::publisher::{NewRecord, Publisher};
 use pipeline::objects::Objects;
 
 use super::ground::Ground as _;
-use super::on_kafka::{AnswersOnKafka, load_error, prepare_topics, refuse_production};
+use super::on_kafka::{AnswersOnKafka, prepare_topics, refuse_production};
 use super::progress::Progress;
 use super::run;
-use super::sale::{self, Waits, await_rest, ends, settle_up};
+use super::sale::{self, Course, Opened, Waits};
 use crate::arguments::DrillReplay;
 use crate::configuration::Overrides;
 use crate::exit::Exit;
@@ -28,7 +26,6 @@ use crate::{connection, signals};
 
 /// The first record is due so long after the command is ready.
 const BEGINS_AFTER_MS: i64 = 1_000;
-const LOOK: Duration = Duration::from_millis(200);
 const TAG_CHARACTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
 
 /// Replays; exit code 1 unless all of it was, the verdict is clean and no threshold failed.
@@ -100,15 +97,25 @@ fn replay(
     let begins_at_t = fresh.timestamp_ms(first_t.cast_signed());
     let timeline = Timeline::new(begins_at_t, begins_at, arguments.speed, longest_pause_ms);
     let replay = Replay::new(recording, &fresh, tools.partitions, speed, &timeline);
-    let meter = Meter::new(begins_at, &ends(tools)?);
-    let work = Work { replay: &replay, timeline: &timeline, speed, meter: &meter, clock: &clock };
+    let meter = Meter::new(begins_at, &sale::ends(tools)?);
     waits.progress.say(&format!(
         "{} records from {}; ids begin with {tag}., times are {} days later",
         grouped(manifest.records),
         arguments.from.display(),
         fresh.shift_ms() / 86_400_000
     ));
-    let undecided = measure(tools, &work, manifest.records, waits)?;
+    let left = |measured: &Measured| {
+        let records = manifest.records;
+        let is_open = measured.sent < records;
+        is_open.then(|| format!("{} of {} records", grouped(measured.sent), grouped(records)))
+    };
+    let course = Course { meter: &meter, clock: &clock, opens_at: begins_at, left: &left };
+    let mut answers = Timed { answers: tools.answers()?, timeline: &timeline, speed };
+    let mut publisher = tools.publisher()?;
+    let nothing = &mut |_: &Opened<'_>| Ok(());
+    let undecided = sale::attend(tools, &course, &mut answers, waits, nothing, || {
+        Ok(drive(&replay, &mut publisher, &clock, &meter, waits.stop)?)
+    })?;
 
     let told = PlanTold {
         profile: told(arguments, manifest, &tag),
@@ -143,73 +150,6 @@ fn seconds(meter: &Meter) -> f64 {
     seconds.iter().rposition(|second| second.sent > 0).map_or(0.0, |last| last as f64 + 1.0)
 }
 
-/// What goes on while a recording is replayed.
-struct Work<'a> {
-    replay: &'a Replay<'a>,
-    timeline: &'a Timeline,
-    speed: Speed,
-    meter: &'a Meter,
-    clock: &'a WallClock,
-}
-
-/// Publishes the recording while answers are read, and waits until it is settled and everything that was
-/// written has been read; gives the number of records that are not settled.
-fn measure(
-    tools: &mut Tools,
-    work: &Work<'_>,
-    records: u64,
-    waits: &Waits<'_>,
-) -> anyhow::Result<u64> {
-    let answers = tools.answers()?;
-    let mut answers = Timed { answers, timeline: work.timeline, speed: work.speed };
-    let mut publisher = OnKafka(Publisher::new(&tools.settings)?);
-    let Work { meter, clock, .. } = *work;
-    let over = AtomicBool::new(false);
-    std::thread::scope(|threads| {
-        threads.spawn(|| {
-            load::listen(&mut answers, clock, meter, &over, &mut |error| {
-                tracing::warn!(%error, "reading answers");
-            });
-        });
-        threads.spawn(|| watch(meter, records, waits.progress, &over));
-        let driven = drive(work.replay, &mut publisher, clock, meter, waits.stop)
-            .map_err(anyhow::Error::from)
-            .and_then(|()| settle_up(tools, waits))
-            .and_then(|left| await_rest(tools, meter, waits.patience).map(|()| left));
-        // Relaxed: nothing is handed over with the flag.
-        over.store(true, Ordering::Relaxed);
-        driven
-    })
-}
-
-/// Shows how the replay goes until it is over.
-fn watch(meter: &Meter, records: u64, progress: &Progress, over: &AtomicBool) {
-    let mut told_at = Instant::now();
-    // Relaxed: nothing is handed over with the flag.
-    while !over.load(Ordering::Relaxed) {
-        std::thread::sleep(LOOK);
-        progress.work(&mut told_at, || line(meter, records));
-    }
-    progress.clear();
-}
-
-fn line(meter: &Meter, records: u64) -> String {
-    let measured = meter.measured();
-    // The last second is not over.
-    let last = measured.seconds.iter().rev().nth(1).cloned().unwrap_or_default();
-    format!(
-        "{} of {} records   sent {}/s   answered {}/s   p50 {} ms   p99 {} ms   behind {}   late {}",
-        grouped(measured.sent),
-        grouped(records),
-        grouped(last.sent),
-        grouped(last.answered),
-        last.p50_ms,
-        last.p99_ms,
-        grouped(meter.behind()),
-        grouped(measured.late)
-    )
-}
-
 /// Answers as if their timestamps were the moments at which their causes were due.
 struct Timed<'a> {
     answers: AnswersOnKafka,
@@ -228,31 +168,5 @@ impl Answers for Timed<'_> {
             };
             on(&Answer { timestamp_ms, ..*answer });
         })
-    }
-}
-
-struct OnKafka(Publisher);
-
-impl load::Publisher<Replayed> for OnKafka {
-    fn publish(&mut self, replayed: &Replayed) -> Result<(), LoadError> {
-        let record = NewRecord {
-            partition: replayed.partition,
-            timestamp_ms: replayed.record.timestamp_ms,
-            key: replayed.record.key.as_deref(),
-            value: replayed.record.value.as_deref(),
-        };
-        self.0.publish_with_headers(&record, &replayed.record.headers).map_err(load_error)
-    }
-
-    fn serve(&mut self, wait: Duration) {
-        self.0.serve(wait);
-    }
-
-    fn flush(&mut self) -> Result<(), LoadError> {
-        self.0.flush().map_err(load_error)
-    }
-
-    fn failed(&self) -> u64 {
-        self.0.failed()
     }
 }
