@@ -26,6 +26,8 @@ use serde_json::Value;
 
 const PARTITIONS: u32 = 4;
 const SKUS_EACH: u64 = 10;
+/// What is logged of a partition when its replay is over.
+const REPLAYED: &str = "replay reached the committed digest";
 /// Beyond those of the load.
 const FIRST_MERCHANT: u64 = 1_000_000_000;
 const NAME: &str = "pod-0";
@@ -35,6 +37,9 @@ const NAP: Duration = Duration::from_millis(2);
 /// How long the load runs between two kills: now less, now more than what brings a snapshot.
 const BETWEEN_KILLS: [u64; 5] = [7, 23, 11, 31, 17];
 const CONFIGURATION: &str = "[log]\nformat = 'json'\n[snapshots]\ninterval_ms = 20000\n";
+/// As long as nobody stops it in order, everything is replayed from the start.
+const WITHOUT_SNAPSHOTS: &str = "[log]\nformat = 'json'\n\
+     [snapshots]\ninterval_ms = 86400000\nreplay_ms = 86400000\npause_ms = 86400000\n";
 
 fn main() -> anyhow::Result<()> {
     let mut arguments = std::env::args().skip(1).map(|text| text.parse::<u64>());
@@ -45,23 +50,18 @@ fn main() -> anyhow::Result<()> {
 
     let server = KafkaServer::start(&Options::default())?;
     let stage = Stage::on(server.bootstrap(), PARTITIONS, Stamps::Append);
-    stage.configure_as(CONFIGURATION);
     publish(&stage, holds, skus)?;
-    let (settle, seconds) = settle_all(&stage)?;
-    let records: u64 = stage.ends_of("orders").iter().sum();
-    let live = records as f64 / seconds;
     println!("{skus} SKUs, {holds} open holds, {PARTITIONS} partitions, 2 workers");
-    println!(
-        "backlog      {records} records in {seconds:.1} s: {:.0} thousand a second",
-        live / 1e3
-    );
+    backlog(&stage)?;
 
+    stage.configure_as(CONFIGURATION);
+    let mut settle = start(&stage);
+    settle.await_live(PARTITIONS as usize);
     let reader = Reader::start(&stage);
     let load = Load::start(&stage, orders_per_second, 1);
     println!("load         {orders_per_second} orders a second");
     println!("\nkill  first answer  all partitions  replayed records  thousand a second");
     let mut rounds = Rounds::default();
-    let mut settle = settle;
     for round in 0..kills {
         let calm = reader.watch();
         await_some("answers in every partition", || calm.took())?;
@@ -77,7 +77,33 @@ fn main() -> anyhow::Result<()> {
     rounds.note_snapshots(&settle);
     drop(settle);
     load.stop().map_err(anyhow::Error::msg)?;
-    rounds.print(live);
+    rounds.print();
+    Ok(())
+}
+
+/// Settles all that is published, once live and, after a `kill -9`, once in a replay, and prints how
+/// fast each was.
+fn backlog(stage: &Stage) -> anyhow::Result<()> {
+    stage.configure_as(WITHOUT_SNAPSHOTS);
+    let (mut settle, seconds) = settle_all(stage)?;
+    settle.kill();
+    let records: u64 = stage.ends_of("orders").iter().sum();
+    let live = records as f64 / seconds;
+    println!(
+        "backlog      {records} records in {seconds:.1} s: {:.0} thousand a second",
+        live / 1e3
+    );
+    settle = start(stage);
+    let all = PARTITIONS as usize;
+    await_some("the replay's end", || (settle.logged(REPLAYED).len() == all).then_some(()))?;
+    let (records, seconds) = replayed(&settle);
+    let replay = records as f64 / seconds;
+    println!(
+        "replayed     {records} records in {seconds:.1} s: {:.0} thousand a second, {:.2} of that",
+        replay / 1e3,
+        replay / live
+    );
+    settle.stop();
     Ok(())
 }
 
@@ -223,7 +249,7 @@ impl Rounds {
         self.snapshots.extend(figures);
     }
 
-    fn print(mut self, live: f64) {
+    fn print(mut self) {
         let middle_and_max = |times: &mut Vec<Duration>| {
             times.sort();
             let at = |index: usize| times.get(index).copied().unwrap_or_default().as_secs_f64();
@@ -233,11 +259,7 @@ impl Rounds {
         println!("to new answers in every partition: {}", middle_and_max(&mut self.all));
         self.replays.sort_by(f64::total_cmp);
         if let Some(replay) = self.replays.get(self.replays.len() / 2) {
-            println!(
-                "replay, beside the load: {:.0} thousand records a second, {:.2} of the backlog's rate",
-                replay / 1e3,
-                replay / live
-            );
+            println!("replay, beside the load: {:.0} thousand records a second", replay / 1e3);
         }
         let bytes: u64 = self.snapshots.iter().map(|(bytes, _)| bytes).sum();
         let took_ms: u64 = self.snapshots.iter().map(|(_, took_ms)| took_ms).sum();
@@ -262,7 +284,7 @@ fn replayed(settle: &Process) -> (u64, f64) {
         Some(until - start)
     });
     let began = opened.iter().filter_map(seconds).min_by(f64::total_cmp);
-    let reached = settle.logged("replay reached the committed digest");
+    let reached = settle.logged(REPLAYED);
     let ended = reached.iter().filter_map(seconds).max_by(f64::total_cmp);
     (records.sum(), ended.zip(began).map_or(f64::INFINITY, |(ended, began)| ended - began))
 }

@@ -2,21 +2,24 @@
 
 use std::collections::BTreeMap;
 
+use drill::translation::model_rules;
+use ledger::rules::Rules;
+use model::{InputRecord, PlainPartition};
 use serde_json::Value;
 
 use crate::orders::sale;
 use crate::process::{Process, floodgate, run};
 use crate::served::assert_documented;
-use crate::stage::{Stage, Stamps};
+use crate::stage::{Seen, Stage, Stamps};
 
-fn board(stage: &Stage, more: &[&str]) -> Process {
+pub(crate) fn board(stage: &Stage, more: &[&str]) -> Process {
     let mut command = floodgate();
     let flags = [&["--rehearsal", "--listen", "127.0.0.1:0"], more].concat();
     command.args(stage.arguments(&["board"], &flags));
     Process::spawn(command)
 }
 
-fn await_read(board: &mut Process) {
+pub(crate) fn await_read(board: &mut Process) {
     board.await_some("a board that has read everything", |board| {
         (board.get("/readyz").0 == 200).then_some(())
     });
@@ -133,6 +136,106 @@ fn a_board_shows_what_the_audit_found_right_also_after_a_restart() {
     let mut third = board(&stage, &["--compare", &file.display().to_string()]);
     assert_eq!(third.get("/api/v1/compare"), (200, minutes));
     third.stop();
+}
+
+/// What the plain model counts, reading the same input.
+fn counted_by_the_model(stage: &Stage) -> BTreeMap<&'static str, u128> {
+    let rules = model_rules(&Rules { partitions: stage.partitions, ..Rules::default() });
+    let mut sums: BTreeMap<&'static str, u128> = BTreeMap::new();
+    for partition in 0..stage.partitions {
+        let mut model = PlainPartition::new(rules.clone(), partition);
+        for Seen { offset, timestamp, key, value, headers } in stage.read("orders", partition) {
+            let offset = offset.unsigned_abs();
+            model.apply(&InputRecord { offset, timestamp, key, value, headers });
+        }
+        let all = model.counters().iter().filter(|(key, _)| key.dimension.name() == "all");
+        for figures in all.map(|(_, counter)| &counter.figures) {
+            for (name, figure) in [
+                ("orders_placed", figures.orders_placed),
+                ("placed", figures.placed),
+                ("orders_settled", figures.orders_settled),
+                ("units_settled", figures.units_settled),
+                ("settled", figures.settled),
+                ("orders_refunded", figures.orders_refunded),
+                ("refunded", figures.refunded),
+                ("orders_rejected", figures.orders_rejected),
+                ("orders_released", figures.orders_released),
+                ("dead_letters", figures.dead_letters),
+                ("duplicates", figures.duplicates),
+            ] {
+                *sums.entry(name).or_default() += figure;
+            }
+        }
+    }
+    sums
+}
+
+#[test]
+fn a_board_that_watched_crashes_shows_what_an_independent_count_finds() {
+    let Some(stage) = Stage::new(3, Stamps::Create) else { return };
+    let mut watching = board(&stage, &[]);
+    let mut publisher = stage.publisher();
+    let records = sale(4_000, 23, 3);
+    let mut answers = stage.follow("orders.status");
+    for (turn, part) in records.chunks(records.len() / 4 + 1).enumerate() {
+        let mut settle = stage.settle("crashing");
+        publisher.publish(part);
+        answers.await_seen(100 * (turn + 1));
+        // In the midst of its transactions.
+        settle.kill();
+    }
+    let settle = stage.settle("crashing");
+    stage.await_settled(publisher.ends());
+    settle.stop();
+    let counted = counted_by_the_model(&stage);
+    let mut restarted = board(&stage, &[]);
+    await_read(&mut restarted);
+    for board in [&mut watching, &mut restarted] {
+        board.await_some("the last counters", |board| {
+            let totals = json(board, "/api/v1/totals?day=all");
+            let shown = |name: &str| totals[name].as_u64().map(u128::from);
+            counted.iter().all(|(name, figure)| shown(name) == Some(*figure)).then_some(())
+        });
+    }
+    assert!(counted.values().all(|figure| *figure > 0), "{counted:?}");
+}
+
+#[test]
+fn a_board_outlives_its_broker_and_says_for_how_long_it_is_away() {
+    let Some(mut server) = e2e::start_or_skip(&e2e::Options::default()) else { return };
+    let stage = Stage::on(server.bootstrap(), 1, Stamps::Create);
+    let (mut publisher, records) = (stage.publisher(), sale(400, 5, 1));
+    let (before, after) = records.split_at(records.len() / 2);
+    let settle = stage.settle("outlived");
+    publisher.publish(before);
+    stage.await_settled(publisher.ends());
+    settle.stop();
+    let mut board = board(&stage, &[]);
+    await_read(&mut board);
+    let shown = json(&mut board, "/api/v1/totals?day=all");
+    server.stop();
+    board.await_some("trouble", |board| {
+        (!json(board, "/api/v1/health")["trouble"].is_null()).then_some(())
+    });
+    // Each answer of a board whose brokers are away says so.
+    for _ in 0..20 {
+        let health = json(&mut board, "/api/v1/health");
+        assert!(health["trouble"].as_str().unwrap().contains("is Kafka up"), "{health}");
+    }
+    assert_eq!(json(&mut board, "/api/v1/totals?day=all"), shown, "what was read stays");
+    server.restart().expect("it starts again");
+    board.await_some("no trouble", |board| {
+        json(board, "/api/v1/health")["trouble"].is_null().then_some(())
+    });
+    let settle = stage.settle("outlived");
+    publisher.publish(after);
+    stage.await_settled(publisher.ends());
+    settle.stop();
+    let counted = counted_by_the_model(&stage);
+    board.await_some("what came after the restart", |board| {
+        let totals = json(board, "/api/v1/totals?day=all");
+        (totals["placed"].as_u64().map(u128::from) == Some(counted["placed"])).then_some(())
+    });
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod audits;
 mod boards;
 mod brokers_away;
 mod crashes;
+mod dashboards;
 mod drills;
 mod groups;
 mod guarded;
