@@ -15,10 +15,15 @@ mod configurations;
 mod json;
 mod metadata;
 pub mod mutation;
+mod recordings;
+#[path = "../../crates/floodgate/src/security.rs"]
+#[allow(dead_code, unreachable_pub, reason = "as of the configuration, whose section it is")]
+mod security;
 pub mod seeds;
 mod snapshots;
 
 pub use configurations::fuzz_configuration;
 pub use json::fuzz_json;
 pub use metadata::fuzz_metadata;
+pub use recordings::fuzz_recording;
 pub use snapshots::fuzz_snapshot;

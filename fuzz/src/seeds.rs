@@ -1,11 +1,12 @@
 //! The seeds that a mutation or a fuzzer starts from: `corpus/`, what the repository already has of
-//! each format, and snapshots made by the present code.
+//! each format, and snapshots and recordings made by the present code.
 //!
 //! Invariant: every seed is found from the source tree alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use drill::recording::chunk;
 use ledger::rules::Rules;
 use pipeline::engine::Engine;
 use pipeline::snapshot::{self, Header};
@@ -13,6 +14,7 @@ use serde_json::Value;
 use wire::{NoHeaders, Outputs, Record};
 
 use crate::configuration::DEFAULTS;
+use crate::recordings;
 use crate::snapshots::{OFFSET, body, place};
 
 /// Where the corpora are, one folder for each decoder.
@@ -60,6 +62,26 @@ pub fn snapshots() -> Vec<Vec<u8>> {
 /// The bodies of these snapshots, half a megabyte each.
 pub fn bodies() -> Vec<Vec<u8>> {
     snapshots().iter().map(|snapshot| body(snapshot)).collect()
+}
+
+/// A chunk of each of the logs, and their records as they are before they are compressed.
+pub fn recordings() -> Vec<Vec<u8>> {
+    let record = |line: Line| drill::recording::Record {
+        offset: line.offset,
+        timestamp_ms: line.timestamp,
+        key: line.key,
+        value: line.value,
+        headers: vec![("trace".to_owned(), None)],
+    };
+    let bodies = logs().into_iter().map(|log| {
+        let records: Vec<_> = log.into_iter().map(record).collect();
+        (records.len() as u32, recordings::body(&records))
+    });
+    let both = bodies.flat_map(|(records, body)| {
+        let sealed = chunk::seal(&recordings::header(records), &body);
+        [sealed.expect("memory takes what is compressed"), body]
+    });
+    both.collect()
 }
 
 fn bytes_of(mut engine: Engine) -> Vec<u8> {

@@ -5,7 +5,7 @@
 //! found once lies in the corpus and is tried here for ever.
 
 use fuzz::mutation::Mutations;
-use fuzz::{fuzz_configuration, fuzz_json, fuzz_metadata, fuzz_snapshot, seeds};
+use fuzz::{fuzz_configuration, fuzz_json, fuzz_metadata, fuzz_recording, fuzz_snapshot, seeds};
 
 /// Tries the corpus and the seeds as they are, then so many mutants of them.
 fn run(decoder: &str, more: Vec<Vec<u8>>, mutants: usize, fuzz: impl Fn(&[u8])) {
@@ -33,6 +33,11 @@ fn no_damaged_snapshot_is_accepted_and_none_makes_the_decoder_panic() {
 #[test]
 fn no_damaged_state_makes_the_decoder_panic() {
     run("snapshot", seeds::bodies(), 700, fuzz_snapshot);
+}
+
+#[test]
+fn no_damaged_recording_is_accepted_and_none_makes_the_decoder_panic() {
+    run("recording", seeds::recordings(), 10_000, fuzz_recording);
 }
 
 #[test]

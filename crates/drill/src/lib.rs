@@ -6,6 +6,7 @@
 pub mod knee;
 pub mod load;
 pub mod profile;
+pub mod recording;
 pub mod report;
 pub mod simulator;
 pub mod stages;

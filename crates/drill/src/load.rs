@@ -34,12 +34,12 @@ const TOLD_EACH: u64 = 4_096;
 pub struct LoadError(pub String);
 
 /// Where records are published.
-pub trait Publisher {
+pub trait Publisher<Record = Sent> {
     /// Hands a record on. Waits only where too many are under way.
     ///
     /// # Errors
     /// If no further record can be published.
-    fn publish(&mut self, record: &Sent) -> Result<(), LoadError>;
+    fn publish(&mut self, record: &Record) -> Result<(), LoadError>;
 
     /// Serves what is under way, for about `wait`.
     fn serve(&mut self, wait: Duration);
@@ -123,28 +123,22 @@ pub fn drive(
     stop: &AtomicBool,
 ) -> Result<(), LoadError> {
     let mut sent = Sent::new();
-    let mut pace = Pace { clock, meter, now_ms: clock.now_ms(), at_ms: i64::MIN, records: 0 };
+    let mut pace = Pace::new(clock, meter);
     while traffic.next_into(&mut sent) && sent.timestamp_ms < ends_at_ms {
-        if sent.timestamp_ms != pace.at_ms {
+        if pace.is_behind(sent.timestamp_ms) {
             pace.begin(sent.timestamp_ms, publisher);
             // Relaxed: nothing is handed over with the flag.
             if stop.load(Ordering::Relaxed) {
                 break;
             }
         }
-        meter.publishing(sent.partition);
-        publisher.publish(&sent)?;
-        pace.published();
+        pace.publish(&sent, sent.partition, publisher)?;
     }
-    pace.tell();
-    let flushed = publisher.flush();
-    // Some fail only when they are waited for.
-    meter.failed(publisher.failed());
-    flushed
+    pace.end(publisher)
 }
 
 /// Where the publisher is in time.
-struct Pace<'a> {
+pub(crate) struct Pace<'a> {
     clock: &'a WallClock,
     meter: &'a Meter,
     now_ms: i64,
@@ -154,9 +148,18 @@ struct Pace<'a> {
     records: u64,
 }
 
-impl Pace<'_> {
+impl<'a> Pace<'a> {
+    pub(crate) fn new(clock: &'a WallClock, meter: &'a Meter) -> Pace<'a> {
+        Pace { clock, meter, now_ms: clock.now_ms(), at_ms: i64::MIN, records: 0 }
+    }
+
+    /// Whether a record of this millisecond is not one of those that are being published.
+    pub(crate) fn is_behind(&self, at_ms: i64) -> bool {
+        at_ms != self.at_ms
+    }
+
     /// Waits for a millisecond to come.
-    fn begin(&mut self, at_ms: i64, publisher: &mut impl Publisher) {
+    pub(crate) fn begin<Record>(&mut self, at_ms: i64, publisher: &mut impl Publisher<Record>) {
         self.tell();
         self.at_ms = at_ms;
         self.now_ms = self.clock.now_ms();
@@ -168,12 +171,33 @@ impl Pace<'_> {
         self.meter.failed(publisher.failed());
     }
 
-    fn published(&mut self) {
+    /// Publishes a record of the millisecond that has begun.
+    pub(crate) fn publish<Record>(
+        &mut self,
+        record: &Record,
+        partition: u32,
+        publisher: &mut impl Publisher<Record>,
+    ) -> Result<(), LoadError> {
+        self.meter.publishing(partition);
+        publisher.publish(record)?;
         self.records += 1;
         if self.records == TOLD_EACH {
             self.now_ms = self.clock.now_ms();
             self.tell();
         }
+        Ok(())
+    }
+
+    /// Waits until every record is delivered, or has failed.
+    pub(crate) fn end<Record>(
+        mut self,
+        publisher: &mut impl Publisher<Record>,
+    ) -> Result<(), LoadError> {
+        self.tell();
+        let flushed = publisher.flush();
+        // Some fail only when they are waited for.
+        self.meter.failed(publisher.failed());
+        flushed
     }
 
     fn tell(&mut self) {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use drill::knee::Target;
 use drill::profile::Span;
+use drill::recording::moment::Moment;
 use drill::threshold::Threshold;
 use drill::traffic;
 
@@ -192,6 +193,16 @@ pub(crate) enum Drill {
         after_help = "Example:\n  floodgate drill knee --topic-prefix drill. --target 'p99<60ms' --step 20s --out friday"
     )]
     Knee(DrillKnee),
+    /// Keep a topic's commands in files, with other names for buyers and orders if you like.
+    #[command(
+        after_help = "Examples:\n  floodgate drill record --to friday\n  floodgate drill record --to friday --since 2025-11-11T00:00:00+08:00 --until 2025-11-11T01:00:00+08:00 --pseudonymise"
+    )]
+    Record(DrillRecord),
+    /// Publish recorded commands again, time the answers, and judge.
+    #[command(
+        after_help = "Examples:\n  floodgate drill replay --from friday --topic-prefix drill.\n  floodgate drill replay --from friday --topic-prefix drill. --speed 10 --fail-if 'p99>80ms' --out monday"
+    )]
+    Replay(DrillReplay),
     /// Draw a report again, beside an earlier one if you like.
     #[command(
         after_help = "Example:\n  floodgate drill report friday/drill-report.json --compare thursday/drill-report.json --out both.html"
@@ -340,6 +351,74 @@ pub(crate) struct DrillKnee {
     pub(crate) yes_into_production: bool,
     #[command(flatten)]
     pub(crate) outcome: Outcome,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillRecord {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Where the recording is written; nothing may have been recorded there before.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: PathBuf,
+    /// Where it begins, an offset or a time like 2025-11-11T00:00:00+08:00; with the oldest record if
+    /// left out.
+    #[arg(long, value_name = "WHEN")]
+    pub(crate) since: Option<Moment>,
+    /// Where it ends, this offset or time excluded; where the topic ends now if left out.
+    #[arg(long, value_name = "WHEN", conflicts_with = "follow")]
+    pub(crate) until: Option<Moment>,
+    /// Go on with what comes, until SIGINT or SIGTERM.
+    #[arg(long)]
+    pub(crate) follow: bool,
+    /// Give buyers, orders, payments, refunds and receipts other names, and leave out what the contract
+    /// gives no meaning to.
+    #[arg(long)]
+    pub(crate) pseudonymise: bool,
+    /// The secret that the other names follow from, at least 16 random bytes; a new one, which nobody
+    /// keeps, if left out.
+    #[arg(long, value_name = "FILE", requires = "pseudonymise")]
+    pub(crate) secret_file: Option<PathBuf>,
+    /// How to print what was recorded.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DrillReplay {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// Where the recording is.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) from: PathBuf,
+    /// So many times as fast as it was recorded, 0.1 to 100.
+    #[arg(long, value_name = "TIMES", default_value_t = 1.0, value_parser = speed, conflicts_with = "unpaced")]
+    pub(crate) speed: f64,
+    /// As fast as the publisher goes; answers are not timed then, since nothing is due.
+    #[arg(long)]
+    pub(crate) unpaced: bool,
+    /// No silence of the recording lasts longer than so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) longest_pause: u32,
+    /// What fresh ids begin with, 1 to 7 letters and digits; random if left out. The same one twice in the
+    /// same topics makes repetitions.
+    #[arg(long, value_name = "TAG")]
+    pub(crate) tag: Option<String>,
+    /// Partitions of topics that have to be created first; the recording's if left out.
+    #[arg(long, value_name = "N")]
+    pub(crate) partitions: Option<u32>,
+    /// Give up when the pipeline has not moved for so many seconds.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub(crate) patience: u64,
+    /// Publish recorded orders into topics without a prefix.
+    #[arg(long)]
+    pub(crate) yes_into_production: bool,
+    #[command(flatten)]
+    pub(crate) outcome: Outcome,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok().filter(|speed| (0.1..=100.0).contains(speed));
+    speed.ok_or_else(|| "write a number from 0.1 to 100, or --unpaced".to_owned())
 }
 
 #[derive(Debug, Args)]

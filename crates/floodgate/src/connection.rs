@@ -63,7 +63,7 @@ pub(crate) fn settings(configuration: &Configuration, id: &str) -> Result<Settin
         let secret = security::secret(&format!("kafka.secret_files.{key:?}"), file)?;
         settings.common.insert(key.clone(), secret);
     }
-    for (property, value) in kafka.security.properties()? {
+    for (property, value) in kafka.security.properties(kafka::HAS_TLS)? {
         if settings.common.insert(property.clone(), value).is_some() {
             return Err(Wrong(format!(
                 "{property:?} is written as a property, and follows from kafka.security too; take \

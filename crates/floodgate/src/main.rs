@@ -53,6 +53,8 @@ fn main() -> ExitCode {
         Command::Drill(arguments::Drill::Run(arguments)) => drill::run::run(&arguments),
         Command::Drill(arguments::Drill::Rehearse(arguments)) => drill::rehearse::run(&arguments),
         Command::Drill(arguments::Drill::Knee(arguments)) => drill::knee::run(&arguments),
+        Command::Drill(arguments::Drill::Record(arguments)) => drill::record::run(&arguments),
+        Command::Drill(arguments::Drill::Replay(arguments)) => drill::replay::run(&arguments),
         Command::Drill(arguments::Drill::Report(arguments)) => drill::report::run(&arguments),
         Command::Topics(arguments::Topics::Create(arguments)) => topics::create(&arguments),
         Command::Topics(arguments::Topics::Check(arguments)) => topics::check(&arguments),

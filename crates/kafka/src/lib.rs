@@ -29,6 +29,7 @@ mod producer;
 pub mod publisher;
 pub mod reader;
 mod settings;
+pub mod span;
 mod ticks;
 mod wake;
 

@@ -11,7 +11,7 @@ use pipeline::log::{LogError, Partition};
 use rdkafka::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::DeliveryResult;
+use rdkafka::message::{DeliveryResult, Header, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 
 use crate::errors::log_error;
@@ -63,10 +63,20 @@ impl Publisher {
 
     /// Hands a record on; waits while too many are under way.
     pub fn publish(&self, record: &NewRecord<'_>) -> Result<(), LogError> {
+        self.publish_with_headers(record, &[])
+    }
+
+    /// The same with headers, in this order.
+    pub fn publish_with_headers(
+        &self,
+        record: &NewRecord<'_>,
+        headers: &[(String, Option<Vec<u8>>)],
+    ) -> Result<(), LogError> {
         let partition = i32::try_from(record.partition).expect("a topic's partition has a number");
         let mut next: BaseRecord<'_, [u8], [u8]> =
             BaseRecord::to(&self.topic).partition(partition).timestamp(record.timestamp_ms);
         (next.key, next.payload) = (record.key, record.value);
+        next.headers = native(headers);
         let mut deadline = None;
         loop {
             match self.producer.send(next) {
@@ -121,6 +131,15 @@ impl Publisher {
         // Relaxed: a figure for itself.
         self.failed.load(Ordering::Relaxed)
     }
+}
+
+/// None if there are none, so that the client takes no memory for them.
+fn native(headers: &[(String, Option<Vec<u8>>)]) -> Option<OwnedHeaders> {
+    let all = OwnedHeaders::new_with_capacity(headers.len());
+    let insert = |all: OwnedHeaders, (key, value): &(String, Option<Vec<u8>>)| {
+        all.insert(Header { key, value: value.as_deref() })
+    };
+    (!headers.is_empty()).then(|| headers.iter().fold(all, insert))
 }
 
 /// Counts what could not be delivered; what was delivered is not reported.

@@ -192,7 +192,7 @@ pub(crate) fn is_about_the_group(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::GroupAuthorizationFailed)
 }
 
-fn owned(message: &BorrowedMessage<'_>) -> OwnedRecord {
+pub(crate) fn owned(message: &BorrowedMessage<'_>) -> OwnedRecord {
     let mut headers = Vec::new();
     if let Some(found) = message.headers() {
         for header in found.iter() {

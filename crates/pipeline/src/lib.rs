@@ -15,6 +15,7 @@ mod figures;
 mod intake;
 pub mod log;
 pub mod metadata;
+pub mod objects;
 pub mod opening;
 mod partition;
 pub mod settings;

@@ -1,19 +1,19 @@
-//! The port to where snapshots are kept, and its implementation on `object_store`.
+//! The port to where snapshots are kept, and its implementation on an object store.
 //!
 //! Not what a snapshot holds: see [`crate::snapshot`]. Calls block, so they are made off the
 //! worker's thread. Invariant: a snapshot is there whole or not at all, and only what
 //! [`SnapshotStore::replace`] is asked for is ever overwritten.
 
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use ledger::units::Offset;
-use object_store::local::LocalFileSystem;
-use object_store::memory::InMemory;
+use object_store::ObjectStore;
 use object_store::path::Path as ObjectPath;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
 
 use crate::log::Partition;
+pub use crate::objects::Created;
+use crate::objects::{Objects, ObjectsError};
 
 /// Which partition's snapshots: `cluster id/group/topic/partition`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -56,13 +56,10 @@ impl fmt::Display for Place {
 #[error("snapshot store: {0}")]
 pub struct StoreError(pub String);
 
-/// What became of a snapshot that was to be created.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Created {
-    /// It is there now.
-    New,
-    /// One with this name was there; it was not touched.
-    Existed,
+impl From<ObjectsError> for StoreError {
+    fn from(error: ObjectsError) -> StoreError {
+        StoreError(error.0)
+    }
 }
 
 /// Where snapshots are kept.
@@ -83,77 +80,40 @@ pub trait SnapshotStore: Send + Sync {
     fn delete(&self, place: &Place, offset: Offset) -> Result<(), StoreError>;
 }
 
-/// Snapshots in an object store: a local directory (with fsync), memory, or whatever
-/// `object_store` knows.
-pub struct ObjectSnapshots {
-    objects: Box<dyn ObjectStore>,
-    runtime: tokio::runtime::Runtime,
-}
+/// Snapshots in an object store.
+#[derive(Debug)]
+pub struct ObjectSnapshots(Objects);
 
 impl ObjectSnapshots {
     /// Snapshots below a directory, which is made if it is missing.
     pub fn in_directory(directory: &Path) -> Result<ObjectSnapshots, StoreError> {
-        std::fs::create_dir_all(directory).map_err(|error| unusable(directory, &error))?;
-        let files = LocalFileSystem::new_with_prefix(directory)
-            .map_err(|error| unusable(directory, &error))?
-            .with_fsync(true)
-            .with_automatic_cleanup(false);
-        ObjectSnapshots::new(Box::new(files))
+        Ok(ObjectSnapshots(Objects::in_directory(directory)?))
     }
 
     /// Snapshots that live as long as the process.
     pub fn in_memory() -> Result<ObjectSnapshots, StoreError> {
-        ObjectSnapshots::new(Box::new(InMemory::new()))
+        Ok(ObjectSnapshots(Objects::in_memory()?))
+    }
+
+    /// Snapshots in any object store.
+    pub fn new(objects: Box<dyn ObjectStore>) -> Result<ObjectSnapshots, StoreError> {
+        Ok(ObjectSnapshots(Objects::new(objects)?))
     }
 
     /// Writes and removes an object, to see whether the store can be used.
     pub fn probe(&self) -> Result<(), StoreError> {
         let path = ObjectPath::from("floodgate-probe");
-        let probe = async {
-            self.objects.put(&path, "probe".into()).await?;
-            self.objects.delete(&path).await
-        };
-        self.runtime.block_on(probe).map_err(|error| failed(&error))
-    }
-
-    /// Snapshots in any object store.
-    pub fn new(objects: Box<dyn ObjectStore>) -> Result<ObjectSnapshots, StoreError> {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("snapshot-store")
-            .enable_all()
-            .build()
-            .map_err(|error| StoreError(format!("cannot start its runtime: {error}")))?;
-        Ok(ObjectSnapshots { objects, runtime })
-    }
-}
-
-fn unusable(directory: &Path, error: &dyn fmt::Display) -> StoreError {
-    let directory = PathBuf::from(directory);
-    StoreError(format!(
-        "directory {} cannot be used: {error}; make it writable or set snapshots.directory",
-        directory.display()
-    ))
-}
-
-fn failed(error: &object_store::Error) -> StoreError {
-    StoreError(error.to_string())
-}
-
-impl fmt::Debug for ObjectSnapshots {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("ObjectSnapshots").field(&self.objects.to_string()).finish()
+        self.0.replace(&path, b"probe".to_vec())?;
+        Ok(self.0.delete(&path)?)
     }
 }
 
 impl SnapshotStore for ObjectSnapshots {
     fn list(&self, place: &Place) -> Result<Vec<Offset>, StoreError> {
-        let prefix = place.prefix();
-        let listing = self.runtime.block_on(self.objects.list_with_delimiter(Some(&prefix)));
-        let listing = listing.map_err(|error| failed(&error))?;
-        let names = listing.objects.iter().filter_map(|object| object.location.filename());
+        let names = self.0.names(&place.prefix())?;
         // Names that are no offsets (a writer's temporary file) are nobody's snapshots.
         let mut offsets: Vec<Offset> = names
+            .iter()
             .filter(|name| name.len() == 20)
             .filter_map(|name| name.parse().ok().map(Offset))
             .collect();
@@ -162,38 +122,20 @@ impl SnapshotStore for ObjectSnapshots {
     }
 
     fn read(&self, place: &Place, offset: Offset) -> Result<Vec<u8>, StoreError> {
-        self.runtime.block_on(async {
-            let found =
-                self.objects.get(&place.path(offset)).await.map_err(|error| failed(&error))?;
-            let bytes = found.bytes().await.map_err(|error| failed(&error))?;
-            Ok(Vec::from(bytes))
-        })
+        let path = place.path(offset);
+        self.0.read(&path)?.ok_or_else(|| StoreError(format!("{path} is not there")))
     }
 
     fn create(&self, place: &Place, offset: Offset, bytes: Vec<u8>) -> Result<Created, StoreError> {
-        let options = PutOptions::from(PutMode::Create);
-        let path = place.path(offset);
-        let put = self.runtime.block_on(self.objects.put_opts(&path, bytes.into(), options));
-        match put {
-            Ok(_) => Ok(Created::New),
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Existed),
-            Err(error) => Err(failed(&error)),
-        }
+        Ok(self.0.create(&place.path(offset), bytes)?)
     }
 
     fn replace(&self, place: &Place, offset: Offset, bytes: Vec<u8>) -> Result<(), StoreError> {
-        // Every store of `object_store` overwrites in one step; a directory renames a whole file.
-        let options = PutOptions::from(PutMode::Overwrite);
-        let path = place.path(offset);
-        let put = self.runtime.block_on(self.objects.put_opts(&path, bytes.into(), options));
-        put.map(drop).map_err(|error| failed(&error))
+        Ok(self.0.replace(&place.path(offset), bytes)?)
     }
 
     fn delete(&self, place: &Place, offset: Offset) -> Result<(), StoreError> {
-        match self.runtime.block_on(self.objects.delete(&place.path(offset))) {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(failed(&error)),
-        }
+        Ok(self.0.delete(&place.path(offset))?)
     }
 }
 

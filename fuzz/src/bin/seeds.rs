@@ -1,5 +1,5 @@
 //! Writes what the corpus test makes of the repository (commands of the golden logs, the documented
-//! configuration, snapshots of the present state version) into a folder, for cargo-fuzz to start from.
+//! configuration, snapshots of the present state version, recordings) into a folder, for cargo-fuzz to start from.
 //!
 //! `cargo run -p fuzz --bin seeds -- target/fuzz` makes a folder of each kind there.
 
@@ -18,6 +18,7 @@ fn main() -> std::io::Result<ExitCode> {
         ("configuration", seeds::configurations()),
         ("snapshot", seeds::snapshots()),
         ("state", seeds::bodies()),
+        ("recording", seeds::recordings()),
     ];
     for (decoder, seeds) in all {
         let folder = folder.join(decoder);

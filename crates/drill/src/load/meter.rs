@@ -234,11 +234,9 @@ impl Meter {
         measured.second(second).behind = behind;
         measured.wrong = batch.seen.wrong();
         for Reached { partition, timestamp_ms, .. } in batch.reached.drain(..) {
-            measured.heard_of(
-                partition,
-                timestamp_ms - self.opens_at_ms,
-                now_ms - self.opens_at_ms,
-            );
+            // An answer that is not to be timed may have any timestamp from before the opening.
+            let due_ms = timestamp_ms.saturating_sub(self.opens_at_ms);
+            measured.heard_of(partition, due_ms, now_ms - self.opens_at_ms);
         }
         add(&mut measured.answers, &mut batch.kinds);
         add(&mut measured.rejections, &mut batch.rejections);
@@ -462,5 +460,19 @@ mod tests {
         assert_eq!(heard(0, 5_100, 5_600), None, "one of two");
         assert_eq!(heard(2, 5_200, 5_900), Some(900));
         assert_eq!(heard(0, 6_000, 6_100), Some(900), "told once");
+    }
+    /// Answers of a replay without pace carry the earliest timestamp there is, so that none is timed.
+    #[test]
+    fn an_answer_that_is_not_timed_ends_a_fault() {
+        let meter = Meter::new(OPENS_AT, &[0; 2]);
+        meter.publishing(1);
+        meter.mark("kill".to_owned(), OPENS_AT + 5_000, vec![1]);
+        let mut batch = meter.batch();
+        let placed = br#"{"type":"hold.placed","offset":0,"at":4}"#;
+        batch.answer(&answer(placed, i64::MIN), &WallClock::new());
+        meter.answered(&mut batch, OPENS_AT + 5_400);
+        let measured = meter.measured();
+        assert_eq!((measured.answers["hold.placed"], measured.latency.len()), (1, 0));
+        assert_eq!(measured.marks[0].recovered_ms, None);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{bail, ensure};
 use drill::load::{self, Answer, Answers, DeadLetter, LoadError};
+use drill::recording::Replayed;
 use drill::traffic::Sent;
 use kafka::admin::{self, Timestamps};
 use kafka::answers::{AnswerReader, Answered};
@@ -59,7 +60,7 @@ impl Ground for Tools {
 pub(super) fn refuse_production(configuration: &Configuration, yes: bool) -> anyhow::Result<()> {
     ensure!(
         yes || !configuration.kafka.topic_prefix.is_empty(),
-        "this would publish made-up orders into the topics without a prefix; name a prefix of the \
+        "this would publish a drill's orders into the topics without a prefix; name a prefix of the \
          drill's own with --topic-prefix, or say --yes-into-production"
     );
     Ok(())
@@ -86,15 +87,42 @@ fn load_error(error: LogError) -> LoadError {
     LoadError(error.to_string())
 }
 
-impl load::Publisher for OnKafka {
-    fn publish(&mut self, record: &Sent) -> Result<(), LoadError> {
+/// What can be published to the input.
+pub(super) trait Publishable {
+    /// The record and its headers.
+    fn parts(&self) -> (NewRecord<'_>, &[Header]);
+}
+
+type Header = (String, Option<Vec<u8>>);
+
+impl Publishable for Sent {
+    fn parts(&self) -> (NewRecord<'_>, &[Header]) {
         let record = NewRecord {
-            partition: record.partition,
-            timestamp_ms: record.timestamp_ms,
-            key: record.key(),
-            value: record.value(),
+            partition: self.partition,
+            timestamp_ms: self.timestamp_ms,
+            key: self.key(),
+            value: self.value(),
         };
-        self.0.publish(&record).map_err(load_error)
+        (record, &[])
+    }
+}
+
+impl Publishable for Replayed {
+    fn parts(&self) -> (NewRecord<'_>, &[Header]) {
+        let record = NewRecord {
+            partition: self.partition,
+            timestamp_ms: self.record.timestamp_ms,
+            key: self.record.key.as_deref(),
+            value: self.record.value.as_deref(),
+        };
+        (record, &self.record.headers)
+    }
+}
+
+impl<Record: Publishable> load::Publisher<Record> for OnKafka {
+    fn publish(&mut self, record: &Record) -> Result<(), LoadError> {
+        let (record, headers) = record.parts();
+        self.0.publish_with_headers(&record, headers).map_err(load_error)
     }
 
     fn serve(&mut self, wait: Duration) {

@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use drill::load::{Measured, Meter, Second, WallClock, Wrong};
+use drill::load::{Measured, Meter, Second, Wrong};
 use drill::report::Mark;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -14,6 +14,9 @@ use crate::print::grouped;
 const LOOK: Duration = Duration::from_millis(200);
 /// How often a plain line is written.
 const PLAIN_EACH: Duration = Duration::from_secs(5);
+
+/// Tells how much of a load is left; none once nothing more is published.
+pub(super) type Left<'a> = dyn Fn(&Measured) -> Option<String> + Sync + 'a;
 
 /// See the module's documentation.
 pub(super) struct Progress {
@@ -53,19 +56,28 @@ impl Progress {
         self.show(&format!("{} records not settled yet", grouped(left)));
     }
 
+    /// Shows how far a work is that is looked at again and again; `told_at` is when a plain line was
+    /// written last.
+    pub(super) fn work(&self, told_at: &mut Instant, line: impl FnOnce() -> String) {
+        if !self.is_shown || (!self.is_terminal && told_at.elapsed() < PLAIN_EACH) {
+            return;
+        }
+        *told_at = Instant::now();
+        if self.is_terminal { self.show(&line()) } else { plain(&line()) }
+    }
+
+    /// Takes away what does not stay.
+    pub(super) fn clear(&self) {
+        self.bar.finish_and_clear();
+    }
+
     fn show(&self, message: &str) {
         self.bar.set_message(message.to_owned());
         self.bar.tick();
     }
 
     /// Shows how the load goes until it is over.
-    pub(super) fn watch(
-        &self,
-        meter: &Meter,
-        clock: &WallClock,
-        ends_at_ms: i64,
-        over: &AtomicBool,
-    ) {
+    pub(super) fn watch(&self, meter: &Meter, left: &Left<'_>, over: &AtomicBool) {
         let mut told_at = Instant::now();
         let mut marks = Vec::new();
         // Relaxed: nothing is handed over with the flag.
@@ -76,15 +88,11 @@ impl Progress {
             }
             let measured = meter.measured();
             self.tell_news(&mut marks, &measured.marks);
-            let left_ms = ends_at_ms - clock.now_ms();
-            if left_ms <= 0 || (!self.is_terminal && told_at.elapsed() < PLAIN_EACH) {
-                continue;
+            if let Some(left) = left(&measured) {
+                self.work(&mut told_at, || line(&left, &measured, meter.behind()));
             }
-            told_at = Instant::now();
-            let line = line(&measured, meter.behind(), left_ms);
-            if self.is_terminal { self.show(&line) } else { plain(&line) }
         }
-        self.bar.finish_and_clear();
+        self.clear();
     }
 
     /// Says what was done to the pipeline, and when it has got over it.
@@ -98,15 +106,14 @@ impl Progress {
     }
 }
 
-fn line(measured: &Measured, behind: u64, left_ms: i64) -> String {
+fn line(left: &str, measured: &Measured, behind: u64) -> String {
     // The last second is not over.
     let last = measured.seconds.iter().rev().nth(1).cloned().unwrap_or_default();
     let Second { due, sent, answered, p50_ms, p99_ms, .. } = last;
     let rejected: u64 = measured.rejections.values().sum();
     format!(
-        "{:>4} s left   due {}/s   sent {}/s   answered {}/s   p50 {p50_ms} ms   p99 {p99_ms} ms   \
+        "{left}   due {}/s   sent {}/s   answered {}/s   p50 {p50_ms} ms   p99 {p99_ms} ms   \
          behind {}   late {}   rejected {}   {}",
-        left_ms / 1_000,
         grouped(due),
         grouped(sent),
         grouped(answered),

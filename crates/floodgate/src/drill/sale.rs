@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
-use drill::load::{self, LoadError, Meter, WallClock};
+use drill::load::{self, Answers, LoadError, Measured, Meter, WallClock};
 use drill::profile::Profile;
 use drill::report::{PlanTold, Report, Verdict};
 use drill::traffic::{Settings as TrafficSettings, Traffic};
@@ -17,7 +17,7 @@ use ledger::units::Offset;
 use pipeline::log::{Committed, LogError, Partition};
 
 use super::ground::Ground;
-use super::progress::Progress;
+use super::progress::{Left, Progress};
 use crate::print::grouped;
 
 /// The sale opens so long after the catalogue is settled.
@@ -195,8 +195,7 @@ fn settle_catalogue<G: Ground>(
     Ok(records)
 }
 
-/// Publishes the sale while answers are read, and waits until it is settled and everything that was
-/// written has been read; gives the number of records that are not settled.
+/// Publishes the sale; gives the number of records that are not settled.
 fn measure<G: Ground>(
     ground: &mut G,
     sale: &mut Sale<G::Publisher>,
@@ -205,18 +204,47 @@ fn measure<G: Ground>(
 ) -> anyhow::Result<u64> {
     let mut answers = ground.answers()?;
     let Sale { traffic, publisher, meter, clock, opens_at, ends_at } = sale;
-    let (meter, clock, opens_at, ends_at) = (&*meter, &*clock, *opens_at, *ends_at);
+    let (meter, clock, ends_at) = (&*meter, &*clock, *ends_at);
+    let left = |_: &Measured| {
+        let left_ms = ends_at - clock.now_ms();
+        (left_ms > 0).then(|| format!("{:>4} s left", left_ms / 1_000))
+    };
+    let course = Course { meter, clock, opens_at: *opens_at, left: &left };
+    attend(ground, &course, &mut answers, waits, beside, || {
+        Ok(load::drive(traffic, publisher, clock, ends_at, meter, waits.stop)?)
+    })
+}
+
+/// A load that is about to be published.
+pub(super) struct Course<'a> {
+    pub(super) meter: &'a Meter,
+    pub(super) clock: &'a WallClock,
+    /// In milliseconds since 1970.
+    pub(super) opens_at: i64,
+    pub(super) left: &'a Left<'a>,
+}
+
+/// Publishes a load by `drive` while answers are read, and waits until it is settled and everything that
+/// was written has been read; gives the number of records that are not settled.
+pub(super) fn attend(
+    ground: &mut impl Ground,
+    course: &Course<'_>,
+    answers: &mut dyn Answers,
+    waits: &Waits<'_>,
+    beside: &mut Beside<'_>,
+    drive: impl FnOnce() -> anyhow::Result<()>,
+) -> anyhow::Result<u64> {
+    let Course { meter, clock, opens_at, left } = *course;
     let over = &AtomicBool::new(false);
     std::thread::scope(|threads| {
         threads.spawn(|| {
-            load::listen(&mut answers, clock, meter, over, &mut |error: &LoadError| {
+            load::listen(answers, clock, meter, over, &mut |error: &LoadError| {
                 tracing::warn!(%error, "reading answers");
             });
         });
-        threads.spawn(|| waits.progress.watch(meter, clock, ends_at, over));
+        threads.spawn(|| waits.progress.watch(meter, left, over));
         let beside = threads.spawn(|| beside(&Opened { meter, clock, opens_at, over }));
-        let driven = load::drive(traffic, publisher, clock, ends_at, meter, waits.stop)
-            .map_err(anyhow::Error::from)
+        let driven = drive()
             .and_then(|()| settle_up(ground, waits))
             .and_then(|left| await_rest(ground, meter, waits.patience).map(|()| left));
         // Relaxed: nothing is handed over with the flag.
@@ -228,7 +256,7 @@ fn measure<G: Ground>(
 }
 
 /// For each partition of the input, where it ends.
-fn ends(ground: &mut impl Ground) -> Result<Vec<u64>, LogError> {
+pub(super) fn ends(ground: &mut impl Ground) -> Result<Vec<u64>, LogError> {
     (0..ground.rules().partitions)
         .map(|partition| Ok(ground.offsets().input_bounds(partition)?.next.0))
         .collect()

@@ -18,6 +18,7 @@ mod groups;
 mod guarded;
 mod history;
 mod orders;
+mod recordings;
 mod rehearsals;
 mod served;
 mod wrong;
