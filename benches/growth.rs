@@ -1,7 +1,8 @@
 //! What an order costs as the state grows: SKUs, open holds, merchants.
 //!
 //! All stages of a worker but the log, one partition, one core: decode, decide, encode, digest. Making the
-//! records is not counted. Not a test: it prints nanoseconds, to be compared down a column.
+//! records is not counted. Not a test: it prints nanoseconds, to be compared down a column;
+//! memory is what `measure memory` of `ledger` tells.
 //!
 //! ```text
 //! cargo run --release -p benches --bin growth -- [DIVIDED_BY]
@@ -30,10 +31,7 @@ fn main() -> anyhow::Result<()> {
     let divided_by: u64 = std::env::args().nth(1).map_or(Ok(1), |text| text.parse())?;
     let scaled = |size: u64| (size / divided_by).max(1);
     let plain = Shape { merchants: 2_000, skus_each: 10, holds: 0 };
-    println!(
-        "{:>12} {:>12} {:>12} {:>10} {:>10}",
-        "SKUs", "open holds", "merchants", "ns/order", "resident"
-    );
+    println!("{:>12} {:>12} {:>12} {:>10}", "SKUs", "open holds", "merchants", "ns/order");
     for skus in [1_000, 10_000, 100_000, 1_000_000, 10_000_000].map(scaled) {
         let merchants = plain.merchants.min(skus.div_ceil(10));
         measure(Shape { merchants, skus_each: skus.div_ceil(merchants), ..plain });
@@ -132,18 +130,16 @@ fn key(merchant: u64, into: &mut Vec<u8>) -> usize {
 
 fn measure(shape: Shape) {
     let rules = Rules { partitions: 1, ..Rules::default() };
-    let before = resident_bytes();
     let mut engine = Engine::new(0, "orders", rules);
     let first = shape.catalogue() + shape.holds;
     apply(&mut engine, &shape, 0, first);
     let took = apply(&mut engine, &shape, first, first + MEASURED);
     println!(
-        "{:>12} {:>12} {:>12} {:>10.0} {:>7.0} MB",
+        "{:>12} {:>12} {:>12} {:>10.0}",
         shape.merchants * shape.skus_each,
         shape.holds,
         shape.merchants,
         took.as_nanos() as f64 / MEASURED as f64,
-        resident_bytes().saturating_sub(before) as f64 / 1e6
     );
 }
 
@@ -177,12 +173,4 @@ fn as_record((offset, (bytes, key, timestamp)): (u64, &(Vec<u8>, usize, i64))) -
         value: Some(&bytes[*key..]),
         headers: &NoHeaders,
     }
-}
-
-/// What the process has in memory; 0 where the system does not tell.
-fn resident_bytes() -> u64 {
-    const PAGE_BYTES: u64 = 4_096;
-    let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    let pages = statm.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok());
-    pages.unwrap_or_default() * PAGE_BYTES
 }

@@ -53,6 +53,9 @@ pub(crate) struct Arguments {
     /// Also latency, and the programs that measure parts of Floodgate (half an hour more).
     #[arg(long)]
     pub(crate) all: bool,
+    /// Take `floodgate` as it lies beside this program instead of building it.
+    #[arg(long)]
+    pub(crate) no_build: bool,
     /// Where the page (`compare.html`) and the raw figures (`compare.json`) go.
     #[arg(long, default_value = "target/compare")]
     pub(crate) out: PathBuf,

@@ -69,6 +69,7 @@ fn of(
     like: &Written,
 ) -> anyhow::Result<Latencies> {
     let commit_ms = if contender == Contender::Flink { CHECKPOINT_MS } else { COMMIT_MS };
+    let like = &like.one_answer_each();
     let place = ground.place(&format!("latency-{}", contender.word()), None)?;
     let workload = Workload { merchants: arguments.merchants, orders: 0 };
     let running = Running::start(contender, commit_ms, ground, &place, like)?;

@@ -48,7 +48,7 @@ fn main() -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     ensure!(arguments.records > 0 && arguments.rounds > 0, "there is nothing to measure");
-    ensure!(e2e::process::build(), "floodgate could not be built");
+    ensure!(arguments.no_build || e2e::process::build(), "floodgate could not be built");
     if arguments.contenders().into_iter().any(Contender::is_java) {
         running::build_java()?;
     }

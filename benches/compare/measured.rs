@@ -122,6 +122,13 @@ impl Written {
         };
         Written { orders, settled: of(985, 345), status: of(10, 160), gmv: of(10, 265) }
     }
+
+    /// The same if every order settles, so that each can be waited for.
+    pub(crate) fn one_answer_each(&self) -> Written {
+        let value_bytes = self.settled.value_bytes / self.settled.records.max(1) * self.orders;
+        let settled = Volume { records: self.orders, value_bytes };
+        Written { settled, status: Volume::default(), ..*self }
+    }
 }
 
 impl Contended {
