@@ -51,7 +51,8 @@ fn a_comparison_counts_every_order_once_and_the_yardstick_writes_as_much() {
         assert!(bytes(&settle).abs_diff(bytes(&bare)) <= bytes(&settle) / 50, "{settle} {bare}");
     }
     for round in [&settle, &bare] {
-        assert!(round["orders_per_second"].as_f64().unwrap() > 0.0, "{round}");
+        // None if so few orders were all committed between two looks.
+        assert!(round["orders_per_second"].as_f64().is_none_or(|rate| rate > 0.0), "{round}");
     }
     let page = std::fs::read_to_string(out.path().join("compare.html")).unwrap();
     assert!(page.contains("bare pass-through") && page.contains("Floodgate, commit 50 ms"));
