@@ -17,10 +17,9 @@ use pipeline::log::{LogError, Offsets, Partition};
 use wire::Record;
 
 use super::ground::Ground;
+use super::sale::COMMITTED_WAIT;
 use crate::embedded;
 
-/// Longest wait for committed offsets.
-const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 /// Pause of a reader that has found nothing.
 const PAUSE: Duration = Duration::from_millis(1);
 
