@@ -70,7 +70,8 @@ pub(super) fn refuse_production(configuration: &Configuration, yes: bool) -> any
 pub(super) fn prepare_topics(configuration: &Configuration, partitions: u32) -> anyhow::Result<()> {
     let settings = connection::settings(configuration, "floodgate-drill")?;
     let created = admin::create_topics(&settings, partitions, 1, Timestamps::Create)?;
-    if created.is_empty() && admin::input_timestamps(&settings)? == Timestamps::Append {
+    let input_is_new = created.contains(&settings.topics.orders);
+    if !input_is_new && admin::input_timestamps(&settings)? == Timestamps::Append {
         bail!(
             "{} has the broker's timestamps, but a drill tells latency by its own; use a prefix whose \
              topics were made with `floodgate topics create --timestamps create`, or a new one",
