@@ -38,6 +38,15 @@ impl Ground for Tools {
         &mut self.offsets
     }
 
+    fn input_is_beyond(&self, time_ms: i64) -> Result<bool, LogError> {
+        for partition in 0..self.partitions {
+            if self.offsets.input_holds_since(partition, time_ms.saturating_add(1))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn counters_end(&self) -> Result<Vec<Offset>, LogError> {
         let end = |partition| self.offsets.output_end(wire::Topic::Gmv, partition);
         (0..self.partitions).map(end).collect()

@@ -98,6 +98,9 @@ fn replay(
     let speed = if arguments.unpaced { Speed::Unpaced } else { Speed::Times(arguments.speed) };
     let longest_pause_ms = i64::from(arguments.longest_pause) * 1_000;
     let begins_at_t = fresh.timestamp_ms(first_t.cast_signed());
+    if !arguments.unpaced {
+        sale::refuse_ahead(tools, begins_at_t)?;
+    }
     let timeline = Timeline::new(begins_at_t, begins_at, arguments.speed, longest_pause_ms);
     let replay = Replay::new(recording, &fresh, tools.partitions, speed, &timeline);
     let meter = Meter::new(begins_at, &sale::ends(tools)?);

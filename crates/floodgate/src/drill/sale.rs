@@ -68,6 +68,7 @@ pub(super) fn run<G: Ground>(
     waits: &Waits<'_>,
     beside: &mut Beside<'_>,
 ) -> anyhow::Result<Report> {
+    refuse_ahead(ground, WallClock::new().now_ms() + OPENS_AFTER_MS)?;
     let (mut sale, told) = prepare(ground, plan, |ground, traffic, publisher| {
         settle_catalogue(ground, traffic, publisher, waits)
     })?;
@@ -271,6 +272,18 @@ impl Drop for Over<'_> {
         // Relaxed: nothing is handed over with the flag.
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// Refuses an input that is later already than what is to be timed first: answers carry T, which does not
+/// go back, so every latency would come out as none.
+pub(super) fn refuse_ahead(ground: &impl Ground, begins_at_ms: i64) -> anyhow::Result<()> {
+    ensure!(
+        !ground.input_is_beyond(begins_at_ms)?,
+        "{} holds records that are later than the first one of this load, so its latency could not be \
+         told; name a fresh prefix with --topic-prefix",
+        ground.input()
+    );
+    Ok(())
 }
 
 /// For each partition of the input, where it ends.

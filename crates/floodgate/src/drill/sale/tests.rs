@@ -79,6 +79,10 @@ impl Ground for Away {
         self
     }
 
+    fn input_is_beyond(&self, time_ms: i64) -> Result<bool, LogError> {
+        self.ground.input_is_beyond(time_ms)
+    }
+
     fn counters_end(&self) -> Result<Vec<Offset>, LogError> {
         self.ground.counters_end()
     }
