@@ -217,7 +217,7 @@ pub(crate) struct DrillRun {
     #[command(flatten)]
     pub(crate) load: Load,
     /// Partitions of topics that have to be created first.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) partitions: u32,
     /// Wait for no answer and judge nothing: how much can this machine offer? No pipeline is needed.
     #[arg(long, conflicts_with_all = ["metrics", "fail_if"])]
@@ -324,16 +324,16 @@ pub(crate) struct DrillKnee {
     #[arg(long, value_name = "TIME", default_value = "15s")]
     pub(crate) step: Span,
     /// The first rate, in orders a second.
-    #[arg(long, value_name = "RATE", default_value_t = 1_000.0)]
+    #[arg(long, value_name = "RATE", default_value_t = 1_000.0, value_parser = rate)]
     pub(crate) from: f64,
     /// No rate is higher.
-    #[arg(long, value_name = "RATE", default_value_t = 1_000_000.0)]
+    #[arg(long, value_name = "RATE", default_value_t = 1_000_000.0, value_parser = rate)]
     pub(crate) up_to: f64,
     /// Stop when the knee is known to so many percent.
     #[arg(long, value_name = "PERCENT", default_value_t = 5.0)]
     pub(crate) precision: f64,
     /// Most rates that are tried.
-    #[arg(long, value_name = "N", default_value_t = 20)]
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=1_000))]
     pub(crate) steps: usize,
     #[command(flatten)]
     pub(crate) traffic: TrafficFile,
@@ -341,7 +341,7 @@ pub(crate) struct DrillKnee {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
     /// Partitions of topics that have to be created first.
-    #[arg(long, value_name = "N", default_value_t = 4)]
+    #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) partitions: u32,
     /// Give a step up when the pipeline has not moved for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -351,6 +351,11 @@ pub(crate) struct DrillKnee {
     pub(crate) yes_into_production: bool,
     #[command(flatten)]
     pub(crate) outcome: Outcome,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (1.0..=1e8).contains(rate));
+    rate.ok_or_else(|| "a rate is 1 to 100000000 orders a second".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -404,7 +409,7 @@ pub(crate) struct DrillReplay {
     #[arg(long, value_name = "TAG")]
     pub(crate) tag: Option<String>,
     /// Partitions of topics that have to be created first; the recording's if left out.
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) partitions: Option<u32>,
     /// Give up when the pipeline has not moved for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
@@ -651,4 +656,23 @@ pub(crate) struct StockGet {
     /// How to print the answer.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_no_drill_can_use_is_found_out_when_it_runs() {
+        let knee = ["--from", "--up-to", "--steps", "--partitions"].map(|flag| ("knee", flag));
+        for (drill, flag) in knee.into_iter().chain([("run", "--partitions")]) {
+            let parsed = |value| {
+                Arguments::try_parse_from(["floodgate", "drill", drill, flag, value]).is_ok()
+            };
+            assert!(parsed("7"), "{flag}");
+            let taken: Vec<_> =
+                ["0", "-1", "NaN", "inf", "1e9"].into_iter().filter(|it| parsed(it)).collect();
+            assert!(taken.is_empty(), "{drill} {flag} {taken:?}");
+        }
+    }
 }

@@ -156,6 +156,13 @@ impl Security {
                     .to_owned(),
             ));
         }
+        if missing("key_file") && !missing("key_password_file") {
+            return Err(Wrong(
+                "kafka.security.key_password_file is given without a key_file, which it would open: \
+                 write certificate_file and key_file too, or take it out"
+                    .to_owned(),
+            ));
+        }
         Ok(())
     }
 
@@ -254,6 +261,7 @@ mod tests {
             ("ca_file = 'HERE/authority.pem'", "sasl_ssl"),
             ("protocol = 'sasl_ssl'\nusername = 'settle'", "password_file is missing"),
             ("protocol = 'ssl'\nkey_file = 'HERE/password'", "both or none"),
+            ("protocol = 'ssl'\nkey_password_file = 'HERE/password'", "without a key_file"),
             ("protocol = 'tls'", "sasl_ssl"),
             ("password = 'hunter2'", "password_file"),
             (&WITH_PASSWORD.replace("HERE/password", "HERE/empty"), "is empty"),

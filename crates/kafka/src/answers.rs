@@ -109,8 +109,11 @@ impl AnswerReader {
         for _ in 0..RECORDS_MAX {
             match self.consumer.poll(wait) {
                 None => break,
-                Some(Ok(message)) => on_answer(&Answered(&message)),
-                Some(Err(KafkaError::PartitionEOF(_))) => {}
+                Some(Ok(message)) => {
+                    self.consumer.context().reached();
+                    on_answer(&Answered(&message));
+                }
+                Some(Err(KafkaError::PartitionEOF(_))) => self.consumer.context().reached(),
                 Some(Err(error)) if is_about_the_group(&error) => {}
                 Some(Err(error)) => {
                     let error =

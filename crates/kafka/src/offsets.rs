@@ -74,6 +74,22 @@ impl KafkaOffsets {
         Ok(Offset(self.bounds(self.settings.topics.output(topic), partition)?.1))
     }
 
+    /// Whether a partition of the input holds a record with this timestamp or a later one, in milliseconds
+    /// since 1970.
+    pub fn input_holds_since(&self, partition: Partition, time_ms: i64) -> Result<bool, LogError> {
+        let orders = &self.settings.topics.orders;
+        let mut list = TopicPartitionList::with_capacity(1);
+        list.add_partition_offset(orders, native(partition)?, NativeOffset::Offset(time_ms))
+            .map_err(|error| log_error("asking for the offset of a time", &error))?;
+        let found = self.watermarks.offsets_for_times(list, self.answer_wait);
+        let doing = "asking for the offset of a time";
+        let found = self.answer(&self.watermarks, orders, doing, found)?;
+        let elements = found.elements();
+        let failed = |error| self.rights.log_error("Describe", orders, doing, &error);
+        elements.iter().try_for_each(|element| element.error().map_err(failed))?;
+        Ok(elements.iter().any(|element| matches!(element.offset(), NativeOffset::Offset(_))))
+    }
+
     /// Who belongs to the group at present, as `client id at host`: also who has died, until its
     /// session ends.
     pub fn members(&self) -> Result<Vec<String>, LogError> {

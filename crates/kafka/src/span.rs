@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, Consumer as _};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{BorrowedMessage, Message as _};
+use rdkafka::message::Message as _;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::{LogError, Partition};
@@ -124,21 +124,46 @@ impl SpanReader {
             match self.consumer.poll(wait) {
                 None => break,
                 Some(Ok(message)) => {
-                    if let Some((partition, record)) = take(&mut self.parts, &message) {
-                        on_record(partition, record)?;
+                    let (number, record) = (index(message.partition()), owned(&message));
+                    drop(message);
+                    self.hear(number);
+                    if take(&mut self.parts[number], record.offset) {
+                        on_record(number as Partition, record)?;
                     }
-                    self.heard_at = Instant::now();
+                    self.leave_if_done(number)?;
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    let part = &mut self.parts[index(partition)];
+                    let number = index(partition);
+                    self.hear(number);
+                    let part = &mut self.parts[number];
                     part.is_done = part.end.is_some();
-                    self.heard_at = Instant::now();
+                    self.leave_if_done(number)?;
                 }
                 Some(Err(error)) => self.note(&error)?,
             }
             wait = Duration::ZERO;
         }
         Ok(self.refuse_silence()?)
+    }
+
+    /// Takes note of a sign of life, unless it comes from a partition that nothing is wanted of any more.
+    fn hear(&mut self, number: usize) {
+        if !self.parts[number].is_done {
+            self.heard_at = Instant::now();
+        }
+        // What went wrong before is over.
+        self.consumer.context().reached();
+        self.trouble = None;
+    }
+
+    /// Fetches no more of a partition that has been read: it would keep others waiting for nothing.
+    fn leave_if_done(&self, number: usize) -> Result<(), LogError> {
+        if !self.parts[number].is_done {
+            return Ok(());
+        }
+        let mut list = TopicPartitionList::new();
+        list.add_partition(&self.topic, number as i32);
+        self.consumer.pause(&list).map_err(|error| log_error("ending to read", &error))
     }
 
     /// Takes note of what the client works on by itself.
@@ -172,15 +197,12 @@ impl SpanReader {
     }
 }
 
-/// A record with its own memory, if it belongs to the span.
-fn take(parts: &mut [Part], message: &BorrowedMessage<'_>) -> Option<(Partition, OwnedRecord)> {
-    let number = index(message.partition());
-    let part = &mut parts[number];
-    let record = owned(message);
-    let is_inside = !part.is_done && part.end.is_none_or(|end| record.offset < end);
-    part.next = record.offset + 1;
+/// Takes note of a record of a partition; says whether it belongs to the span.
+fn take(part: &mut Part, offset: u64) -> bool {
+    let is_inside = !part.is_done && part.end.is_none_or(|end| offset < end);
+    part.next = offset + 1;
     part.is_done |= part.end.is_some_and(|end| part.next >= end);
-    is_inside.then_some((number as Partition, record))
+    is_inside
 }
 
 /// Questions about the topic's offsets.
@@ -205,7 +227,8 @@ impl Asking<'_> {
         let next = self.offset(number, since, bounds)?.unwrap_or(bounds.1);
         if !(bounds.0..=bounds.1).contains(&next) {
             return Err(LogError::Fatal(format!(
-                "{} {number} holds offsets {} up to {}, so it cannot be read from {next} on",
+                "{} {number} holds offsets {} up to {}, so it cannot be read from {next} on: name a time, or \
+                 leave --since out",
                 self.topic, bounds.0, bounds.1
             )));
         }

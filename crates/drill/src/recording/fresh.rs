@@ -10,9 +10,8 @@ use wire::decode::VALUE_BYTES_MAX;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunk::Record;
+use super::moment::DAY_MS;
 use super::rewrite::{IdSpace, Rewriting, rewrite, shifted};
-
-const DAY_MS: i64 = 86_400_000;
 
 /// See the module's documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]

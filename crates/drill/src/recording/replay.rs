@@ -19,6 +19,9 @@ use crate::load::{LoadError, Meter, Pace, Publisher, WallClock};
 
 /// Records that are handed on together.
 const BATCH: usize = 512;
+/// A batch ends with the record by which it has so many bytes of values: what waits for the publisher
+/// takes memory by bytes, not by records.
+const BATCH_BYTES: usize = 256 << 10;
 /// Batches that wait for the publisher.
 const BATCHES: usize = 32;
 
@@ -77,13 +80,18 @@ impl<'r> Replay<'r> {
     }
 
     /// Hands all records on in batches, until nobody takes them any more.
-    fn prepare(&self, to: &SyncSender<Vec<Replayed>>) -> Result<(), RecordingError> {
+    pub(super) fn prepare(&self, to: &SyncSender<Vec<Replayed>>) -> Result<(), RecordingError> {
         let mut checker = Checker::new();
-        let mut batch = Vec::with_capacity(BATCH);
+        let (mut batch, mut bytes) = (Vec::with_capacity(BATCH), 0);
         for recorded in self.recording.by_time()? {
-            batch.push(self.renew(recorded?, &mut checker));
-            if batch.len() == BATCH && to.send(std::mem::take(&mut batch)).is_err() {
-                return Ok(());
+            let replayed = self.renew(recorded?, &mut checker);
+            bytes += replayed.record.value.as_ref().map_or(0, Vec::len);
+            batch.push(replayed);
+            if batch.len() == BATCH || bytes >= BATCH_BYTES {
+                bytes = 0;
+                if to.send(std::mem::take(&mut batch)).is_err() {
+                    return Ok(());
+                }
             }
         }
         // Whoever took the others may have gone: then it has no use for the last ones.
@@ -132,6 +140,10 @@ pub fn drive(
         let mut pace = Pace::new(clock, meter);
         let (mut t_ms, mut due_ms) = (i64::MIN, clock.now_ms());
         'all: for batch in batches {
+            // Relaxed: nothing is handed over with the flag.
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
             for replayed in batch {
                 if replay.speed == Speed::Unpaced {
                     due_ms = clock.now_ms();

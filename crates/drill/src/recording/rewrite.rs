@@ -133,8 +133,9 @@ const OPENED: Fields = &[
     ("pickup", Plain),
 ];
 
-/// The channels that the contract knows by name.
-const CHANNELS: [&str; 7] = ["app", "web", "mini_program", "livestream", "store", "phone", "other"];
+fn is_channel(name: &str) -> bool {
+    ledger::units::Channel::ALL.into_iter().any(|channel| channel.name() == name)
+}
 
 /// The contract's section 3.
 fn fields_of(command: &str) -> Option<Fields> {
@@ -270,7 +271,7 @@ impl<R: Rewriting> Writer<'_, R> {
             _ if text == "null" => self.out.push_str(text),
             Plain => self.out.push_str(text),
             Id(space) => self.string(&self.rewriting.id(space, &string()?)),
-            Channel if R::HIDES && !CHANNELS.contains(&string()?.as_str()) => self.string("other"),
+            Channel if R::HIDES && !is_channel(&string()?) => self.string("other"),
             Channel => self.out.push_str(text),
             Time => self.out.push_str(&self.rewriting.time_ms(text.parse().ok()?).to_string()),
             Buyer => self.buyer(text)?,

@@ -1,6 +1,9 @@
 //! Recordings written, read, damaged and rewritten, without a Kafka.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::sync_channel;
+use std::time::Duration;
 
 use model::{InputRecord, Output, PlainPartition, Rules};
 use pipeline::objects::Objects;
@@ -9,12 +12,13 @@ use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::chunk::{Header, append, open, seal};
+use super::moment::DAY_MS;
 use super::rewrite::{Checker, Kind, rewrite};
 use super::*;
+use crate::load::{LoadError, Meter, Publisher, WallClock};
 use crate::traffic::{Settings, Traffic};
 
 const START_MS: i64 = 1_762_790_340_000;
-const DAY_MS: i64 = 86_400_000;
 
 fn header(records: u32) -> Header {
     Header {
@@ -528,4 +532,64 @@ fn keys_that_are_no_merchants_are_withheld_and_refused_as_before() {
         let code = |record: Record| plain(&answers(&[record]), 0);
         assert_eq!(code(hidden), code(given));
     }
+}
+
+/// A recording of so many records of one millisecond, each with a value of so many bytes.
+fn of_one_moment(place: &Path, records: u64, bytes: usize) -> Recording {
+    let mut recorder = recorder(place, None).unwrap();
+    let value = "x".repeat(bytes);
+    (0..records).for_each(|offset| recorder.push(1, record(offset, START_MS, &value)).unwrap());
+    recorder.finish(false).unwrap();
+    reopened(place).unwrap()
+}
+
+#[test]
+fn large_records_fill_the_memory_while_they_wait_for_the_publisher() {
+    let place = tempfile::tempdir().unwrap();
+    let recording = of_one_moment(place.path(), 40, 100_000);
+    let (fresh, timeline) = (Fresh::new("tag", 0).unwrap(), Timeline::new(START_MS, 0, 1.0, 1_000));
+    let replay = Replay::new(&recording, &fresh, 2, Speed::Unpaced, &timeline);
+    let (sender, batches) = sync_channel(40);
+    replay.prepare(&sender).unwrap();
+    drop(sender);
+    let records: Vec<usize> = batches.iter().map(|batch| batch.len()).collect();
+    assert_eq!(records.iter().sum::<usize>(), 40);
+    assert!(records.iter().all(|records| *records <= 3), "{records:?}");
+}
+
+/// A publisher that is told to stop by its first record.
+struct Stopped<'a> {
+    published: u64,
+    stop: &'a AtomicBool,
+}
+
+impl Publisher<Replayed> for Stopped<'_> {
+    fn publish(&mut self, _: &Replayed) -> Result<(), LoadError> {
+        self.published += 1;
+        self.stop.store(true, Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn serve(&mut self, _: Duration) {}
+
+    fn flush(&mut self) -> Result<(), LoadError> {
+        Ok(())
+    }
+
+    fn failed(&self) -> u64 {
+        0
+    }
+}
+
+#[test]
+fn a_moment_of_many_records_is_published_to_its_end_by_whoever_was_stopped() {
+    let place = tempfile::tempdir().unwrap();
+    let recording = of_one_moment(place.path(), 5_000, 2);
+    let (fresh, timeline) = (Fresh::new("tag", 0).unwrap(), Timeline::new(START_MS, 0, 1.0, 1_000));
+    let replay = Replay::new(&recording, &fresh, 2, Speed::Times(1.0), &timeline);
+    let (clock, stop) = (WallClock::new(), AtomicBool::new(false));
+    let meter = Meter::new(clock.now_ms(), &[0, 0]);
+    let mut publisher = Stopped { published: 0, stop: &stop };
+    drive(&replay, &mut publisher, &clock, &meter, &stop).unwrap();
+    assert!((1..1_000).contains(&publisher.published), "{}", publisher.published);
 }

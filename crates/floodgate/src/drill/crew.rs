@@ -39,6 +39,9 @@ pub(super) trait Crew: Send {
     /// What each tells Prometheus, with a name for it.
     fn metrics(&mut self) -> Vec<(String, String)>;
 
+    /// Where to look for why one has ended.
+    fn log(&self, number: usize) -> String;
+
     /// Where to look for the cause if something goes wrong.
     fn logs(&self) -> String;
 }

@@ -22,6 +22,10 @@ pub(super) trait Ground {
 
     fn offsets(&mut self) -> &mut dyn Offsets;
 
+    /// Whether some partition of the input holds a record that is later than this, in milliseconds since
+    /// 1970.
+    fn input_is_beyond(&self, time_ms: i64) -> Result<bool, LogError>;
+
     /// Where each partition of the counters ends.
     fn counters_end(&self) -> Result<Vec<Offset>, LogError>;
 

@@ -7,13 +7,14 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use drill::knee::{Bounds, Knee, Search, Step};
 use drill::profile::Profile;
 use drill::report::Report;
 
 use super::on_kafka::{prepare_topics, refuse_production};
 use super::progress::Progress;
+use super::report::make_out;
 use super::run::finish;
 use super::sale::{self, Plan, Waits};
 use crate::arguments::DrillKnee;
@@ -29,6 +30,7 @@ pub(crate) fn run(arguments: &DrillKnee) -> anyhow::Result<Exit> {
     let configuration =
         connection::configuration_of_tool(&arguments.connection, &mut Overrides::default())?;
     refuse_production(&configuration, arguments.yes_into_production)?;
+    make_out(&arguments.outcome.out)?;
     prepare_topics(&configuration, arguments.partitions)?;
     let mut tools = Tools::of(configuration)?;
     let stop = signals::stop()?;
@@ -36,19 +38,33 @@ pub(crate) fn run(arguments: &DrillKnee) -> anyhow::Result<Exit> {
     let waits = Waits { patience: Duration::from_secs(arguments.patience), stop: &stop, progress };
     progress.say(HEAD);
     let mut found = Found::new(arguments);
+    let mut broken_off = None;
     // Relaxed: nothing is handed over with the flag.
     while let Some(rate) = found.search.next_rate().filter(|_| !stop.load(Ordering::Relaxed)) {
         let seed = arguments.seed + found.steps.len() as u64;
         let plan = Plan { profile: profile(arguments, rate)?, traffic: traffic.clone(), seed };
-        let report = sale::run(&mut tools, &plan, &waits, &mut |_| Ok(()))?;
+        let report = match sale::run(&mut tools, &plan, &waits, &mut |_| Ok(())) {
+            Ok(report) => report,
+            Err(error) => {
+                broken_off = Some(error.context(format!("the step of {rate} orders a second")));
+                break;
+            }
+        };
+        // Relaxed: as above. A step that was cut short says nothing about its rate.
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
         let step = Step::of(rate, &report, &arguments.target);
         progress.say(&line(&step));
         found.take(step, report);
     }
-    let mut report =
-        found.into_report(&arguments.target.to_string()).context("no step was taken")?;
+    let Some(mut report) = found.into_report(&arguments.target.to_string()) else {
+        return Err(broken_off.unwrap_or_else(|| anyhow!("no step was taken")));
+    };
+    // What the steps before have found is worth its report.
     sale::judge(&mut tools, &mut report, &waits)?;
-    finish(&arguments.outcome, &mut report, &stop)
+    let exit = finish(&arguments.outcome, &mut report, &stop)?;
+    broken_off.map_or(Ok(exit), Err)
 }
 
 fn profile(arguments: &DrillKnee, rate: f64) -> anyhow::Result<Profile> {

@@ -17,10 +17,9 @@ use pipeline::log::{LogError, Offsets, Partition};
 use wire::Record;
 
 use super::ground::Ground;
+use super::sale::COMMITTED_WAIT;
 use crate::embedded;
 
-/// Longest wait for committed offsets.
-const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 /// Pause of a reader that has found nothing.
 const PAUSE: Duration = Duration::from_millis(1);
 
@@ -58,6 +57,11 @@ impl Ground for Embedded {
 
     fn offsets(&mut self) -> &mut dyn Offsets {
         &mut self.offsets
+    }
+
+    /// The log is as old as the rehearsal, and holds nothing but its load.
+    fn input_is_beyond(&self, _: i64) -> Result<bool, LogError> {
+        Ok(false)
     }
 
     fn counters_end(&self) -> Result<Vec<Offset>, LogError> {

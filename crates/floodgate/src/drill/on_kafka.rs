@@ -38,6 +38,15 @@ impl Ground for Tools {
         &mut self.offsets
     }
 
+    fn input_is_beyond(&self, time_ms: i64) -> Result<bool, LogError> {
+        for partition in 0..self.partitions {
+            if self.offsets.input_holds_since(partition, time_ms.saturating_add(1))? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
     fn counters_end(&self) -> Result<Vec<Offset>, LogError> {
         let end = |partition| self.offsets.output_end(wire::Topic::Gmv, partition);
         (0..self.partitions).map(end).collect()
@@ -70,7 +79,8 @@ pub(super) fn refuse_production(configuration: &Configuration, yes: bool) -> any
 pub(super) fn prepare_topics(configuration: &Configuration, partitions: u32) -> anyhow::Result<()> {
     let settings = connection::settings(configuration, "floodgate-drill")?;
     let created = admin::create_topics(&settings, partitions, 1, Timestamps::Create)?;
-    if created.is_empty() && admin::input_timestamps(&settings)? == Timestamps::Append {
+    let input_is_new = created.contains(&settings.topics.orders);
+    if !input_is_new && admin::input_timestamps(&settings)? == Timestamps::Append {
         bail!(
             "{} has the broker's timestamps, but a drill tells latency by its own; use a prefix whose \
              topics were made with `floodgate topics create --timestamps create`, or a new one",

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use drill::recording::moment::{Moment, told};
-use drill::recording::{Manifest, Pseudonyms, Record, Recorder};
+use drill::recording::{Manifest, Pseudonyms, Record, Recorder, RecordingError};
 use kafka::reader::OwnedRecord;
 use kafka::span::{Edge, SpanReader};
 use pipeline::log::Offsets;
@@ -42,11 +42,22 @@ pub(crate) fn run(arguments: &DrillRecord) -> anyhow::Result<Exit> {
     let (since, until) = edges(arguments);
     let mut span = SpanReader::start(&settings, partitions, since, until)?;
     let progress = Progress::new(arguments.format);
-    copy(&mut span, &mut recorder, &progress, &stop)?;
-    let is_whole = arguments.follow || span.is_done();
+    let copied = copy(&mut span, &mut recorder, &progress, &stop);
+    if copied.as_ref().is_err_and(|error| error.is::<RecordingError>()) {
+        // What could not be kept would be missing in the middle.
+        return copied.map(|()| Exit::DoesNotHold);
+    }
+    let is_whole = copied.is_ok() && (arguments.follow || span.is_done());
     let manifest = recorder.finish(!is_whole)?;
+    // What was read before the reading broke off is a recording too, one that says so.
+    copied.with_context(|| cut_short(&place, &manifest))?;
     print(arguments.format, &place, &manifest)?;
     Ok(if is_whole { Exit::Well } else { Exit::DoesNotHold })
+}
+
+fn cut_short(place: &str, manifest: &Manifest) -> String {
+    let records = grouped(manifest.records);
+    format!("the recording broke off; {place} holds the {records} records before, and says so")
 }
 
 fn pseudonyms(arguments: &DrillRecord) -> anyhow::Result<Option<Pseudonyms>> {

@@ -4,15 +4,16 @@
 //! with no broker named everything runs in this process, on the embedded log. Invariant: nothing that
 //! exists is touched, and whatever was started ends with it.
 
+use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use board::{Access, Board, Clock, Source};
-use drill::profile::Profile;
+use drill::profile::{Profile, Span};
 use kafka::admin::{self, Timestamps};
 use ledger::rules::Rules;
 
@@ -23,6 +24,7 @@ use super::faults::Faults;
 use super::ground::Ground;
 use super::on_embedded::Embedded;
 use super::progress::Progress;
+use super::report;
 use super::run;
 use super::sale::{self, Plan, Waits};
 use crate::arguments::{Connection, DrillRehearse};
@@ -34,13 +36,22 @@ use crate::{board as board_command, connection, embedded, logging, metrics, sign
 
 /// Figures that are older are shown with a warning.
 const STALE_MS: u64 = 10_000;
+/// Share of the load after which nobody is killed unasked: whoever is must have something to answer.
+const KILLED_BEFORE: f64 = 0.9;
 
 /// Rehearses; exit code 1 unless the verdict is clean and no threshold failed.
 pub(crate) fn run(arguments: &DrillRehearse) -> anyhow::Result<Exit> {
     let plan = run::plan(&arguments.load)?;
+    let DrillRehearse { processes, partitions, .. } = *arguments;
+    ensure!(
+        processes <= partitions as usize,
+        "--processes {processes}: with --partitions {partitions} some would have nothing to settle; \
+         start fewer, or make more partitions"
+    );
+    report::make_out(&arguments.outcome.out)?;
     let scene = Scene {
         arguments,
-        kill_at: kill_at(arguments, &plan.profile)?,
+        kill_at: kill_at(&arguments.kill_at, arguments.no_faults, &plan.profile)?,
         plan,
         stop: signals::stop()?,
         progress: Progress::new(arguments.outcome.format),
@@ -66,16 +77,17 @@ struct Scene<'a> {
     listener: Option<TcpListener>,
 }
 
-fn kill_at(arguments: &DrillRehearse, profile: &Profile) -> anyhow::Result<Vec<f64>> {
-    let kill_at = match (&arguments.kill_at[..], arguments.no_faults) {
-        (_, true) => Vec::new(),
-        ([], false) => vec![profile.peak_at()],
-        (given, false) => given.iter().map(|at| at.0).collect(),
-    };
-    if let Some(late) = kill_at.iter().find(|at| **at >= profile.seconds()) {
-        anyhow::bail!("--kill-at {late}s: the load is over after {} s", profile.seconds());
+fn kill_at(given: &[Span], no_faults: bool, profile: &Profile) -> anyhow::Result<Vec<f64>> {
+    let seconds = profile.seconds();
+    let given: Vec<f64> = given.iter().map(|at| at.0).collect();
+    if let Some(late) = given.iter().find(|at| **at >= seconds) {
+        bail!("--kill-at {late}s: the load is over after {seconds} s");
     }
-    Ok(kill_at)
+    Ok(match (no_faults, given.is_empty()) {
+        (true, _) => Vec::new(),
+        (false, true) => vec![profile.peak_at().min(seconds * KILLED_BEFORE)],
+        (false, false) => given,
+    })
 }
 
 fn listen(address: &str) -> anyhow::Result<TcpListener> {
@@ -97,10 +109,11 @@ fn on_kafka(scene: Scene<'_>) -> anyhow::Result<Exit> {
     };
     let configuration = connection::configuration_of_tool(&connection, &mut Overrides::default())?;
     let settings = connection::settings(&configuration, "floodgate-drill")?;
+    refuse_existing(admin::partition_counts(&settings)?.iter().any(|count| *count > 0), &prefix)?;
+    let workplace = Workplace::make(&arguments.outcome.out, &prefix)?;
     create_topics(&settings, &prefix, arguments.partitions)?;
     scene.progress.say(&format!("Topics, group and snapshots of this rehearsal: {prefix}*"));
 
-    let workplace = Workplace::make(&arguments.outcome.out, &prefix)?;
     let start = Start {
         arguments: settle_arguments(&configuration, config.as_deref(), &prefix),
         directory: workplace.0.clone(),
@@ -108,7 +121,7 @@ fn on_kafka(scene: Scene<'_>) -> anyhow::Result<Exit> {
     let mut tools = Tools::of(configuration)?;
     let board = open_board(&scene, tools.rules(), || board_command::source(settings))?;
     let exit = rehearse(&scene, &mut tools, Processes::start(start, arguments.processes)?)?;
-    workplace.leave(exit)?;
+    workplace.leave(exit, &scene.progress);
     stay_open(&scene, board.as_ref());
     Ok(exit)
 }
@@ -119,8 +132,13 @@ fn seconds_since_1970() -> u64 {
 
 fn create_topics(settings: &kafka::Settings, prefix: &str, partitions: u32) -> anyhow::Result<()> {
     let created = admin::create_topics(settings, partitions, 1, Timestamps::Create)?;
+    // Somebody may have been quicker since it was looked.
+    refuse_existing(created.len() < settings.topics.all().len(), prefix)
+}
+
+fn refuse_existing(some_exist: bool, prefix: &str) -> anyhow::Result<()> {
     ensure!(
-        created.len() == settings.topics.all().len(),
+        !some_exist,
         "there are topics that begin with {prefix} already, and a rehearsal needs its own: choose another \
          --topic-prefix, or none"
     );
@@ -140,23 +158,36 @@ fn settle_arguments(
     arguments
 }
 
-/// Where snapshots and logs of the processes are.
+/// Where snapshots and logs of the processes are: a directory that was not there before.
 struct Workplace(PathBuf);
 
 impl Workplace {
     fn make(out: &Path, prefix: &str) -> anyhow::Result<Workplace> {
-        let directory = out.join(prefix.trim_end_matches('.'));
-        std::fs::create_dir_all(&directory)
-            .with_context(|| format!("creating {}", directory.display()))?;
-        Ok(Workplace(directory))
+        let name = prefix.trim_end_matches('.');
+        ensure!(
+            !name.is_empty(),
+            "--topic-prefix {prefix:?} names nothing that is the rehearsal's own; write one like rehearsal."
+        );
+        let directory = out.join(name);
+        match std::fs::create_dir(&directory) {
+            Ok(()) => Ok(Workplace(directory)),
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => bail!(
+                "{} is there already, and a rehearsal needs a directory of its own: choose another --out \
+                 or --topic-prefix",
+                directory.display()
+            ),
+            Err(error) => Err(error).with_context(|| format!("creating {}", directory.display())),
+        }
     }
 
     /// What is left behind where something went wrong helps to find out what.
-    fn leave(self, exit: Exit) -> anyhow::Result<()> {
-        match exit {
-            Exit::Well => std::fs::remove_dir_all(&self.0)
-                .with_context(|| format!("removing {}", self.0.display())),
-            Exit::DoesNotHold => Ok(()),
+    fn leave(self, exit: Exit, progress: &Progress) {
+        if exit != Exit::Well {
+            return;
+        }
+        // The rehearsal went well all the same.
+        if let Err(error) = std::fs::remove_dir_all(&self.0) {
+            progress.say(&format!("{} is left behind: {error}", self.0.display()));
         }
     }
 }
@@ -233,5 +264,38 @@ fn stay_open(scene: &Scene<'_>, board: Option<&OpenBoard>) {
     // Relaxed: nothing is handed over with the flag.
     while !scene.stop.load(Ordering::Relaxed) {
         std::thread::sleep(LOOK);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_load_that_only_rises_is_refused_for_a_kill_that_nobody_asked_for() {
+        let kill_at = |given: &[Span], no_faults, profile: &str| {
+            kill_at(given, no_faults, &profile.parse().unwrap()).ok()
+        };
+        let rising = "10/s for 1s, 100/s at +9s";
+        assert_eq!(kill_at(&[], false, rising), Some(vec![9.0]));
+        assert_eq!(kill_at(&[], true, rising), Some(vec![]));
+        assert_eq!(kill_at(&[], false, "10/s for 1s, 100/s for 9s"), Some(vec![1.0]));
+        assert_eq!(kill_at(&[Span(9.9)], false, rising), Some(vec![9.9]));
+        assert_eq!(kill_at(&[Span(1.0), Span(10.0)], false, rising), None);
+    }
+
+    /// What went well is removed, so nothing may be in it that was there before.
+    #[test]
+    fn a_rehearsal_removes_what_it_has_not_made() {
+        let out = tempfile::tempdir().unwrap();
+        std::fs::create_dir(out.path().join("drill")).unwrap();
+        let refused = |prefix: &str| Workplace::make(out.path(), prefix).is_err();
+        for prefix in ["drill.", "drill", "", ".", ".."] {
+            assert!(refused(prefix), "{prefix:?}");
+        }
+        let workplace = Workplace::make(out.path(), "other.").unwrap();
+        assert!(out.path().join("other").is_dir() && refused("other."));
+        workplace.leave(Exit::Well, &Progress::new(crate::arguments::Format::Json));
+        assert!(!out.path().join("other").exists() && out.path().join("drill").is_dir());
     }
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, ensure};
 use drill::load::{Answer, Answers, LoadError, Measured, Meter, WallClock};
+use drill::recording::moment::DAY_MS;
 use drill::recording::{Fresh, Manifest, Recording, Replay, Speed, Timeline, drive};
 use drill::report::{PlanTold, Report};
 use pipeline::objects::Objects;
@@ -15,6 +16,7 @@ use pipeline::objects::Objects;
 use super::ground::Ground as _;
 use super::on_kafka::{AnswersOnKafka, prepare_topics, refuse_production};
 use super::progress::Progress;
+use super::report::make_out;
 use super::run;
 use super::sale::{self, Course, Opened, Waits};
 use crate::arguments::DrillReplay;
@@ -35,6 +37,7 @@ pub(crate) fn run(arguments: &DrillReplay) -> anyhow::Result<Exit> {
     let configuration =
         connection::configuration_of_tool(&arguments.connection, &mut Overrides::default())?;
     refuse_production(&configuration, arguments.yes_into_production)?;
+    make_out(&arguments.outcome.out)?;
     let recorded_partitions = u32::try_from(manifest.partitions.len()).context("partitions")?;
     prepare_topics(&configuration, arguments.partitions.unwrap_or(recorded_partitions))?;
     let mut tools = Tools::of(configuration)?;
@@ -95,6 +98,9 @@ fn replay(
     let speed = if arguments.unpaced { Speed::Unpaced } else { Speed::Times(arguments.speed) };
     let longest_pause_ms = i64::from(arguments.longest_pause) * 1_000;
     let begins_at_t = fresh.timestamp_ms(first_t.cast_signed());
+    if !arguments.unpaced {
+        sale::refuse_ahead(tools, begins_at_t)?;
+    }
     let timeline = Timeline::new(begins_at_t, begins_at, arguments.speed, longest_pause_ms);
     let replay = Replay::new(recording, &fresh, tools.partitions, speed, &timeline);
     let meter = Meter::new(begins_at, &sale::ends(tools)?);
@@ -102,7 +108,7 @@ fn replay(
         "{} records from {}; ids begin with {tag}., times are {} days later",
         grouped(manifest.records),
         arguments.from.display(),
-        fresh.shift_ms() / 86_400_000
+        fresh.shift_ms() / DAY_MS
     ));
     let left = |measured: &Measured| {
         let records = manifest.records;

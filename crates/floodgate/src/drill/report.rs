@@ -44,9 +44,13 @@ pub(crate) fn run(arguments: &DrillReport) -> anyhow::Result<Exit> {
     Ok(if report.passes() { Exit::Well } else { Exit::DoesNotHold })
 }
 
+/// Makes the directory of a report: before the load, which would be run for nothing without.
+pub(super) fn make_out(out: &Path) -> anyhow::Result<()> {
+    std::fs::create_dir_all(out).with_context(|| format!("--out {}", out.display()))
+}
+
 /// Writes figures and page of a load that has just ended.
 pub(super) fn write_files(out: &Path, report: &Report) -> anyhow::Result<()> {
-    std::fs::create_dir_all(out).with_context(|| format!("--out {}", out.display()))?;
     let figures = serde_json::to_string_pretty(report).context("report")? + "\n";
     write(&out.join(FIGURES), &figures)?;
     write(&out.join(PAGE), &page(report, None))

@@ -14,7 +14,7 @@ use drill::report::Report;
 
 use super::on_kafka::{prepare_topics, refuse_production};
 use super::progress::Progress;
-use super::report::write_files;
+use super::report::{make_out, write_files};
 use super::sale::{self, Plan, Waits};
 use super::scraper::{self, Scraper};
 use crate::arguments::{DrillRun, Format, Load, Outcome};
@@ -31,6 +31,9 @@ pub(crate) fn run(arguments: &DrillRun) -> anyhow::Result<Exit> {
     let configuration =
         connection::configuration_of_tool(&arguments.connection, &mut Overrides::default())?;
     refuse_production(&configuration, arguments.yes_into_production)?;
+    if !arguments.publish_only {
+        make_out(&outcome.out)?;
+    }
     prepare_topics(&configuration, arguments.partitions)?;
     let mut tools = Tools::of(configuration)?;
     let stop = signals::stop()?;
@@ -86,18 +89,21 @@ fn profile(load: &Load) -> anyhow::Result<Profile> {
     }
 }
 
-/// Looks at the thresholds, writes and prints the report.
+/// Looks at the thresholds, prints and writes the report.
 pub(super) fn finish(
     outcome: &Outcome,
     report: &mut Report,
     stop: &AtomicBool,
 ) -> anyhow::Result<Exit> {
     report.judge(&outcome.fail_if);
-    write_files(&outcome.out, report)?;
+    // What cannot be written is printed at least.
     if outcome.format == Format::Json {
         say(&serde_json::to_string(report).context("report")?);
     } else {
         super::report::summary(report).iter().for_each(|line| say(line));
+    }
+    write_files(&outcome.out, report)?;
+    if outcome.format == Format::Text {
         let place = |name: &str| Path::new(&outcome.out).join(name).display().to_string();
         say(&format!("\n{} and {}", place(super::report::PAGE), place(super::report::FIGURES)));
     }

@@ -23,7 +23,7 @@ use crate::print::grouped;
 /// The sale opens so long after the catalogue is settled.
 const OPENS_AFTER_MS: i64 = 1_000;
 /// Longest wait for committed offsets.
-const COMMITTED_WAIT: Duration = Duration::from_secs(10);
+pub(super) const COMMITTED_WAIT: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(100);
 /// Counters are written at the latest when no record has come for a second (contract, section 6), and
 /// answers take no longer to be read; so long without any, and they are all there or never will be.
@@ -68,6 +68,7 @@ pub(super) fn run<G: Ground>(
     waits: &Waits<'_>,
     beside: &mut Beside<'_>,
 ) -> anyhow::Result<Report> {
+    refuse_ahead(ground, WallClock::new().now_ms() + OPENS_AFTER_MS)?;
     let (mut sale, told) = prepare(ground, plan, |ground, traffic, publisher| {
         settle_catalogue(ground, traffic, publisher, waits)
     })?;
@@ -237,22 +238,52 @@ pub(super) fn attend(
     let Course { meter, clock, opens_at, left } = *course;
     let over = &AtomicBool::new(false);
     std::thread::scope(|threads| {
+        let at_end = Over(over);
         threads.spawn(|| {
             load::listen(answers, clock, meter, over, &mut |error: &LoadError| {
                 tracing::warn!(%error, "reading answers");
             });
         });
         threads.spawn(|| waits.progress.watch(meter, left, over));
-        let beside = threads.spawn(|| beside(&Opened { meter, clock, opens_at, over }));
+        let beside = threads.spawn(|| {
+            let done = beside(&Opened { meter, clock, opens_at, over });
+            if done.is_err() {
+                // Relaxed: nothing is handed over with the flag. The load proves nothing any more.
+                waits.stop.store(true, Ordering::Relaxed);
+            }
+            done
+        });
         let driven = drive()
             .and_then(|()| settle_up(ground, waits))
             .and_then(|left| await_rest(ground, meter, waits.patience).map(|()| left));
-        // Relaxed: nothing is handed over with the flag.
-        over.store(true, Ordering::Relaxed);
+        drop(at_end);
         let beside = beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
         // What went wrong beside the load is why the load did.
         beside.and(driven)
     })
+}
+
+/// Says that the load is over when it is dropped: threads that wait for that must not do so for ever
+/// where publishing panics.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        // Relaxed: nothing is handed over with the flag.
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Refuses an input that is later already than what is to be timed first: answers carry T, which does not
+/// go back, so every latency would come out as none.
+pub(super) fn refuse_ahead(ground: &impl Ground, begins_at_ms: i64) -> anyhow::Result<()> {
+    ensure!(
+        !ground.input_is_beyond(begins_at_ms)?,
+        "{} holds records that are later than the first one of this load, so its latency could not be \
+         told; name a fresh prefix with --topic-prefix",
+        ground.input()
+    );
+    Ok(())
 }
 
 /// For each partition of the input, where it ends.
@@ -267,7 +298,7 @@ pub(super) fn ends(ground: &mut impl Ground) -> Result<Vec<u64>, LogError> {
 fn settle_up(ground: &mut impl Ground, waits: &Waits<'_>) -> anyhow::Result<u64> {
     let Waits { patience, stop, progress } = waits;
     let all: Vec<Partition> = (0..ground.rules().partitions).collect();
-    let ends = ends(ground)?;
+    let ends = await_ends(ground, waits)?;
     let (mut least, mut moved_at) = (ends.iter().sum(), Instant::now());
     loop {
         let committed = match ground.offsets().committed(&all, COMMITTED_WAIT) {
@@ -293,19 +324,41 @@ fn settle_up(ground: &mut impl Ground, waits: &Waits<'_>) -> anyhow::Result<u64>
     }
 }
 
+/// The same; brokers that do not answer for now are asked again for as long as something has to move.
+fn await_ends(ground: &mut impl Ground, waits: &Waits<'_>) -> Result<Vec<u64>, LogError> {
+    let began = Instant::now();
+    loop {
+        let ends = ends(ground);
+        // Relaxed: nothing is handed over with the flag.
+        let is_over = began.elapsed() >= waits.patience || waits.stop.load(Ordering::Relaxed);
+        if is_over || !matches!(ends, Err(LogError::Retry(_))) {
+            return ends;
+        }
+        std::thread::sleep(LOOK);
+    }
+}
+
 /// Waits until no counter has been written and no answer read for a while, at most for `patience`.
 fn await_rest(ground: &impl Ground, meter: &Meter, patience: Duration) -> anyhow::Result<()> {
-    let now = || -> Result<(Vec<Offset>, u64), LogError> {
-        Ok((ground.counters_end()?, meter.answers()))
+    // Brokers that do not answer for now say nothing of a rest.
+    let now = || -> Result<Option<(Vec<Offset>, u64)>, LogError> {
+        match ground.counters_end() {
+            Ok(ends) => Ok(Some((ends, meter.answers()))),
+            Err(LogError::Retry(_)) => Ok(None),
+            Err(error) => Err(error),
+        }
     };
     let began = Instant::now();
     let (mut last, mut moved_at) = (now()?, began);
     while moved_at.elapsed() < REST && began.elapsed() < patience + REST {
         std::thread::sleep(LOOK);
         let seen = now()?;
-        if seen != last {
+        if seen.is_none() || seen != last {
             (last, moved_at) = (seen, Instant::now());
         }
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

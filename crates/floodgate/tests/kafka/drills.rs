@@ -158,6 +158,20 @@ fn a_drill_refuses_real_topics_and_a_pipeline_that_is_not_there() {
     assert!(ended.stderr.contains("--timestamps create"), "{ended:#?}");
 }
 
+/// Answers carry T: behind a record from the future each would be read before it was due, at a latency of 0.
+#[test]
+fn a_load_behind_a_later_record_has_no_latency_at_all() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    let settle = stage.settle("ahead");
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let timestamp = i64::try_from(since_1970).unwrap() + 3_600_000;
+    stage.publisher().publish(&[Record { partition: 1, timestamp, ..Record::default() }]);
+    let ended = drill(&stage, "10/s for 1s", &[]).wait().expect_code(1);
+    assert!(ended.stderr.contains("name a fresh prefix"), "{ended:#?}");
+    assert_eq!(published(&stage), 1, "something was published");
+    settle.stop();
+}
+
 fn knee(stage: &Stage, target: &str, more: &[&str]) -> crate::process::Ended {
     let out = stage.snapshots().with_file_name("knee").display().to_string();
     let flags = ["--target", target, "--step", "1s", "--format", "json", "--out", &out];

@@ -459,6 +459,20 @@ fn a_replay_into_another_number_of_partitions_sends_every_key_where_it_belongs()
     }
 }
 
+/// Answers carry T, and what is behind it would be told at a latency of 0.
+#[test]
+fn a_replay_behind_a_later_record_has_no_latency_at_all() {
+    let Some(stage) = Stage::new(1, Stamps::Create) else { return };
+    let to = place(&stage, "recording");
+    stage.publisher().publish(&Shop::in_partition(0, 1).sell(5));
+    record(&stage, &to, &[]).expect_code(0);
+    let since_1970 = std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
+    let timestamp = i64::try_from(since_1970).unwrap() + DAY_MS;
+    stage.publisher().publish(&[Record { timestamp, ..Record::default() }]);
+    let ended = replay(&stage, &to, &[]).expect_code(1);
+    assert!(ended.stderr.contains("name a fresh prefix"), "{ended:#?}");
+}
+
 #[test]
 fn what_cannot_be_recorded_or_replayed_is_refused_and_named() {
     let Some(stage) = Stage::new(1, Stamps::Create) else { return };

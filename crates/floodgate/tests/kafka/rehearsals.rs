@@ -76,6 +76,24 @@ fn a_process_that_is_killed_at_the_peak_is_told_and_costs_nothing_but_time() {
     assert!(again.stderr.contains("already") && again.code == Some(1), "{again:#?}");
 }
 
+/// A directory of that name may be anybody's.
+#[test]
+fn a_rehearsal_moves_into_a_directory_that_exists() {
+    let Some(stage) = Stage::new(1, Stamps::Create) else { return };
+    let file = |workplace: &Path| workplace.join("diary.txt");
+    let prefix = format!("{}rehearsal.", stage.prefix);
+    let out = stage.snapshots().with_file_name("rehearsal");
+    let workplace = out.join(prefix.trim_end_matches('.'));
+    std::fs::create_dir_all(&workplace).unwrap();
+    std::fs::write(file(&workplace), "mine").unwrap();
+    let ended = rehearse(&stage, "10/s for 1s", &["--no-faults"]).process.wait().expect_code(1);
+    assert!(ended.stderr.contains("is there already"), "{ended:#?}");
+    assert!(file(&workplace).exists(), "it was removed");
+    let check = run(&["topics", "check", "--brokers", &stage.brokers, "--topic-prefix", &prefix]);
+    let told = format!("{}{}", check.stdout, check.stderr);
+    assert!(told.contains("orders does not exist"), "topics were made: {check:#?}");
+}
+
 #[test]
 fn a_pipeline_that_is_slow_fails_the_rehearsal_and_leaves_its_logs() {
     let Some(stage) = Stage::new(1, Stamps::Create) else { return };

@@ -173,6 +173,10 @@ impl Crew for Processes {
         pages.collect()
     }
 
+    fn log(&self, number: usize) -> String {
+        format!("see {}", self.children[number].log.display())
+    }
+
     fn logs(&self) -> String {
         format!("see the logs in {}", self.start.directory.display())
     }

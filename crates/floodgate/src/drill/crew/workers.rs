@@ -149,6 +149,10 @@ impl Crew for Workers {
         vec![("this process".to_owned(), self.metrics.render())]
     }
 
+    fn log(&self, _: usize) -> String {
+        self.logs()
+    }
+
     fn logs(&self) -> String {
         "FLOODGATE__LOG__LEVEL=info shows more".to_owned()
     }
