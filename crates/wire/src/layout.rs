@@ -416,8 +416,9 @@ impl<'a> Learner<'a> {
         }
         self.json.end().ok()?;
         self.bytes(&mut steps, self.json.text().len(), What::Nothing);
+        let count = steps.len() + line.rest.len() + line.between.len();
         let filled = self.filled;
-        (steps.len() <= STEPS_MAX).then_some(Layout { command, steps, line, filled })
+        (count <= STEPS_MAX).then_some(Layout { command, steps, line, filled })
     }
 
     /// What the value of the member under the cursor is, which is then before it; [`What::Nothing`]
@@ -562,6 +563,15 @@ mod tests {
         let with = |lines: usize| PLACED.replace(line, &vec![line; lines - 1].join(","));
         assert!(by_layout(&[PLACED], &with(100)).is_some());
         assert_eq!(by_layout(&[PLACED], &with(101)), None);
+    }
+
+    #[test]
+    fn a_layout_takes_no_more_memory_than_orders_need() {
+        let fields: String = (0..100).map(|n| format!(r#""x{n}":{n},"#)).collect();
+        for before in [r#""sku":1"#, r#""merchant_id""#] {
+            let long = PLACED.replacen(before, &format!("{fields}{before}"), 1);
+            assert_eq!(by_layout(&[&long], &long), None, "{before}");
+        }
     }
 
     #[test]
