@@ -8,6 +8,7 @@ pub mod fire;
 pub mod guarded;
 mod kafka_server;
 pub mod process;
+pub mod prometheus;
 pub mod proxy;
 pub mod stage;
 mod supervisor;

@@ -7,25 +7,10 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use serde_json::Value;
+use e2e::prometheus::{program, queries};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-#[allow(clippy::print_stderr, reason = "whether the rules were looked at must be seen")]
-fn promtool() -> Option<PathBuf> {
-    let named = std::env::var_os("PROMTOOL").map(PathBuf::from);
-    let unpacked = root().join("target/tools/usr/bin/promtool");
-    let mut known = named.into_iter().chain([unpacked, PathBuf::from("promtool")]);
-    let runs = |path: &PathBuf| Command::new(path).arg("--version").output().is_ok();
-    let found = known.find(runs);
-    let required = std::env::var("FLOODGATE_REQUIRE_PROMTOOL").is_ok_and(|value| value == "1");
-    assert!(found.is_some() || !required, "there is no promtool; install Debian's `prometheus`");
-    if found.is_none() {
-        eprintln!("\n*** Rules and dashboards were NOT looked at: there is no promtool. ***\n");
-    }
-    found
 }
 
 fn assert_runs(mut command: Command) -> String {
@@ -52,7 +37,7 @@ const LINT: [&str; 3] = ["rules", "--lint=all", "--lint-fatal"];
 
 #[test]
 fn what_is_generated_is_what_prometheus_takes() {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = program("promtool") else { return };
     let directory = tempfile::tempdir().unwrap();
     let write = |name: &str, text: String| {
         let path = directory.path().join(name);
@@ -75,7 +60,7 @@ fn what_is_generated_is_what_prometheus_takes() {
 
 #[test]
 fn alerts_fire_when_they_should_and_only_then() {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = program("promtool") else { return };
     let folder = root().join("deploy/prometheus");
     for rules in ["rules.yml", "alerts.yml"] {
         check(&promtool, &LINT, &folder.join(rules));
@@ -89,7 +74,7 @@ fn alerts_fire_when_they_should_and_only_then() {
 /// A query is checked as the expression of a rule, with something in place of each variable.
 #[test]
 fn every_query_of_a_dashboard_is_one_that_prometheus_takes() {
-    let Some(promtool) = promtool() else { return };
+    let Some(promtool) = program("promtool") else { return };
     let directory = tempfile::tempdir().unwrap();
     for dashboard in ["sale-day", "pipeline-health", "merchant"] {
         let text = generate(&["grafana", "--dashboard", dashboard]);
@@ -102,16 +87,5 @@ fn every_query_of_a_dashboard_is_one_that_prometheus_takes() {
         let file = directory.path().join(format!("{dashboard}.yml"));
         std::fs::write(&file, rules).unwrap();
         check(&promtool, &["rules"], &file);
-    }
-}
-
-fn queries(value: &Value) -> Vec<String> {
-    match value {
-        Value::Object(fields) => {
-            let own = fields.get("expr").and_then(Value::as_str).map(str::to_owned);
-            own.into_iter().chain(fields.values().flat_map(queries)).collect()
-        }
-        Value::Array(items) => items.iter().flat_map(queries).collect(),
-        _ => Vec::new(),
     }
 }

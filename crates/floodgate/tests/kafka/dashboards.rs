@@ -9,6 +9,7 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use e2e::prometheus::{program, queries};
 use serde_json::Value;
 
 use crate::boards::{await_read, board};
@@ -18,20 +19,6 @@ use crate::stage::{Stage, Stamps};
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-fn prometheus() -> Option<PathBuf> {
-    let unpacked = root().join("target/tools/usr/bin/prometheus");
-    let mut known = [unpacked, PathBuf::from("prometheus")].into_iter();
-    let found = known.find(|path| Command::new(path).arg("--version").output().is_ok());
-    let required = std::env::var("FLOODGATE_REQUIRE_PROMTOOL").is_ok_and(|value| value == "1");
-    assert!(found.is_some() || !required, "there is no prometheus; install Debian's package");
-    if found.is_none() {
-        // Not `eprintln!`: the test harness would swallow it.
-        let warning = "\n*** Dashboards were NOT asked for data: there is no prometheus. ***\n\n";
-        std::io::stderr().write_all(warning.as_bytes()).unwrap();
-    }
-    found
 }
 
 /// What Prometheus is given, with everything once a second.
@@ -67,20 +54,9 @@ fn series(address: &str, query: &str) -> Option<usize> {
     Some(result.unwrap_or_else(|| panic!("{query}: {answer}")).len())
 }
 
-fn queries(value: &Value) -> Vec<String> {
-    match value {
-        Value::Object(fields) => {
-            let own = fields.get("expr").and_then(Value::as_str).map(str::to_owned);
-            own.into_iter().chain(fields.values().flat_map(queries)).collect()
-        }
-        Value::Array(items) => items.iter().flat_map(queries).collect(),
-        _ => Vec::new(),
-    }
-}
-
 #[test]
 fn every_panel_of_a_dashboard_shows_something_while_a_pipeline_runs() {
-    let Some(prometheus) = prometheus() else { return };
+    let Some(prometheus) = program("prometheus") else { return };
     let Some(stage) = Stage::new(2, Stamps::Create) else { return };
     // A snapshot's figures are told once there is one.
     stage.configure("[snapshots]\ninterval_ms = 1000\npause_ms = 100\n");
