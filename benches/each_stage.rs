@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use ledger::rules::Rules;
-use ledger::units::{Millis, Offset};
-use ledger::{Ledger, STATE_VERSION};
+use ledger::units::Offset;
+use ledger::{Ledger, LogRecord, STATE_VERSION};
 use pipeline::background::{Publication, publish};
 use pipeline::digest::Digest;
 use pipeline::engine::{AHEAD, Engine};
@@ -169,20 +169,21 @@ fn decide(log: &Log<'_>, batches: u64, encodes: bool) -> Duration {
         scratch.clear();
         outputs.clear();
         let decoded = batch.iter().map(|record| decoder.decode(record, scratch));
-        let mut commands: Vec<_> = decoded.map(|command| command.expect("it is valid")).collect();
+        let commands: Vec<_> = decoded.map(|command| command.expect("it is valid")).collect();
         let started = Instant::now();
-        for (records, commands) in batch.chunks(AHEAD).zip(commands.chunks_mut(AHEAD)) {
-            ledger.prefetch(&*commands);
-            for (record, command) in records.iter().zip(commands) {
-                let at = Millis(record.timestamp.unsigned_abs());
-                ledger.apply(record.offset, record.timestamp, Ok(*command), &mut |effect| {
-                    if encodes {
-                        encoder.effect(outputs, record, at, &effect);
-                    } else {
-                        black_box(effect);
-                    }
-                });
-            }
+        for (records, commands) in batch.chunks(AHEAD).zip(commands.chunks(AHEAD)) {
+            let inputs = records.iter().zip(commands).map(|(record, command)| LogRecord {
+                offset: record.offset,
+                timestamp: record.timestamp,
+                command: Ok(command),
+            });
+            ledger.apply_all(inputs, &mut |number, at, effect| {
+                if encodes {
+                    encoder.effect(outputs, &records[number], at, &effect);
+                } else {
+                    black_box(effect);
+                }
+            });
         }
         started.elapsed()
     })

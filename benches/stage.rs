@@ -6,9 +6,9 @@
 
 use std::hint::black_box;
 
-use ledger::Ledger;
 use ledger::rules::Rules;
 use ledger::units::Offset;
+use ledger::{Ledger, LogRecord};
 use pipeline::digest::Digest;
 use pipeline::engine::Engine;
 use wire::{Decoder, NoHeaders, Outputs, Record, Route, Scratch};
@@ -110,12 +110,12 @@ pub(crate) fn decide(records: &[Record<'_>]) {
         for ahead in batch.chunks(pipeline::engine::AHEAD) {
             let command = |record| decoder.decode(record, &scratch).expect("it is valid");
             let commands: Vec<_> = ahead.iter().map(command).collect();
-            ledger.prefetch(&commands);
-            for (record, command) in ahead.iter().zip(commands) {
-                ledger.apply(record.offset, record.timestamp, Ok(command), &mut |_| {
-                    effects += 1;
-                });
-            }
+            let inputs = ahead.iter().zip(&commands).map(|(record, command)| LogRecord {
+                offset: record.offset,
+                timestamp: record.timestamp,
+                command: Ok(command),
+            });
+            ledger.apply_all(inputs, &mut |_, _, _| effects += 1);
         }
     }
     black_box(effects);

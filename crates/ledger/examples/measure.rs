@@ -16,7 +16,7 @@ use ledger::rules::Rules;
 use ledger::units::{
     BuyerId, Category, Channel, LocationId, MerchantId, Millis, Money, Offset, Region, SkuId, Units,
 };
-use ledger::{Cadence, Ledger};
+use ledger::{Cadence, Ledger, LogRecord};
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -281,7 +281,7 @@ fn run_batches(traffic: &Traffic, batches: usize, mut on: impl FnMut(&[Order])) 
     on_core(start) - begun
 }
 
-fn speed(traffic: Traffic, orders: usize, prefetch: usize) {
+fn speed(traffic: Traffic, orders: usize, ahead: usize) {
     let mut ledger = stocked(&traffic);
     let mut seen = Seen::default();
     let batches = orders / BATCH;
@@ -292,13 +292,13 @@ fn speed(traffic: Traffic, orders: usize, prefetch: usize) {
     let all = run_batches(&traffic, batches, |orders| {
         let commands = traffic.commands(orders);
         let at = orders[0].at as i64;
-        for commands in commands.chunks(prefetch.max(1)) {
-            if prefetch > 0 {
-                ledger.prefetch(commands);
-            }
-            for command in commands {
-                ledger.apply(Offset(1), at, Ok(*command), &mut |effect| seen.note(&effect));
-            }
+        for commands in commands.chunks(ahead) {
+            let inputs = commands.iter().map(|command| LogRecord {
+                offset: Offset(1),
+                timestamp: at,
+                command: Ok(command),
+            });
+            ledger.apply_all(inputs, &mut |_, _, effect| seen.note(&effect));
         }
         // More often than once a second, and in as many parts as there are commits in one.
         part += 1;
@@ -312,7 +312,7 @@ fn speed(traffic: Traffic, orders: usize, prefetch: usize) {
     });
     let ns = (all - making).as_nanos() as f64 / (batches * BATCH) as f64;
     println!(
-        "{:?}, {} merchants, {} lines, uuid {}, {:?}, prefetch {prefetch}: {:.2} M orders/s, {ns:.0} ns each \
+        "{:?}, {} merchants, {} lines, uuid {}, {:?}, {ahead} at a time: {:.2} M orders/s, {ns:.0} ns each \
          ({:.0} ns more to make it); {} accepted, {} refused, {} ids",
         traffic.spread,
         traffic.merchants,
@@ -463,7 +463,7 @@ fn snapshot(traffic: Traffic) {
 
 fn main() {
     let what = std::env::args().nth(1).unwrap_or_default();
-    let prefetch = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(32);
+    let ahead = std::env::args().nth(2).and_then(|text| text.parse().ok()).unwrap_or(32);
     let orders = std::env::args().nth(3).and_then(|text| text.parse().ok()).unwrap_or(10_000_000);
     let base = Traffic {
         spread: Spread::Zipf,
@@ -484,22 +484,22 @@ fn main() {
                 Traffic { settle: Settle::OnPayment, ..base },
             ];
             for traffic in traffics {
-                for prefetch in [0, 32] {
-                    speed(traffic, 5_000_000, prefetch);
+                for ahead in [1, 32] {
+                    speed(traffic, 5_000_000, ahead);
                 }
             }
         }
-        "zipf" => speed(base, orders, prefetch),
-        "one" => speed(Traffic { spread: Spread::One, ..base }, orders, prefetch),
-        "uniform" => speed(Traffic { spread: Spread::Uniform, ..base }, orders, prefetch),
+        "zipf" => speed(base, orders, ahead),
+        "one" => speed(Traffic { spread: Spread::One, ..base }, orders, ahead),
+        "uniform" => speed(Traffic { spread: Spread::Uniform, ..base }, orders, ahead),
         // Log time so fast that ids are forgotten as quickly as they come.
-        "steady" => speed(Traffic { orders_per_ms: 2.0, ..base }, orders, prefetch),
+        "steady" => speed(Traffic { orders_per_ms: 2.0, ..base }, orders, ahead),
         // So fast, and so few SKUs, that everything stays in the nearest caches: computing alone.
         "near" => {
             let traffic = Traffic { spread: Spread::One, orders_per_ms: 0.01, ..base };
-            speed(traffic, orders, prefetch);
+            speed(traffic, orders, ahead);
         }
-        "pay" => speed(Traffic { settle: Settle::OnPayment, ..base }, 5_000_000, prefetch),
+        "pay" => speed(Traffic { settle: Settle::OnPayment, ..base }, 5_000_000, ahead),
         "memory" => {
             for (uuid, lines, settle) in [
                 (true, 2, Settle::OnPayment),

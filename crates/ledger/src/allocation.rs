@@ -24,7 +24,9 @@ pub(crate) struct Demand {
     pub(crate) limit: u32,
     /// As the SKU has it.
     pub(crate) category: u16,
-    /// Where it comes from, once it is allocated.
+    /// Whether the SKU has one cell and no more.
+    one_cell: bool,
+    /// Where it comes from, once it is allocated; before that the SKU's first cell.
     pub(crate) from: CellAt,
 }
 
@@ -37,7 +39,8 @@ impl Demand {
             safety_stock: sku.safety_stock,
             limit: sku.limit,
             category: sku.category,
-            from: CellAt { cell: 0, place: 0 },
+            one_cell: sku.cells == 1,
+            from: CellAt { cell: sku.first_cell, place: sku.first_place },
         }
     }
 }
@@ -131,14 +134,12 @@ impl Goods<'_> {
     /// The first candidate that serves the demand.
     #[inline]
     fn own_best(&self, region: Region, demand: &Demand) -> Option<CellAt> {
-        let sku = self.skus.get(demand.sku);
-        if sku.cells == 1 {
-            let at = CellAt { cell: sku.first_cell, place: sku.first_place };
-            let candidate = self.places.get(at.place).rank(region).is_some();
-            return (candidate && self.serves(at, demand)).then_some(at);
+        if demand.one_cell {
+            let at = demand.from;
+            return (self.places.get(at.place).ships() && self.serves(at, demand)).then_some(at);
         }
         let mut best: Option<(Rank, CellAt)> = None;
-        for at in self.stockroom.cells_of(sku) {
+        for at in self.stockroom.cells_of(self.skus.get(demand.sku)) {
             if let Some(rank) = self.places.get(at.place).rank(region)
                 && best.is_none_or(|(so_far, _)| rank < so_far)
                 && self.serves(at, demand)

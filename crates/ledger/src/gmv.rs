@@ -53,6 +53,18 @@ pub(crate) enum Sale {
     PlacedAndSettled,
 }
 
+impl Sale {
+    #[inline(always)]
+    pub(crate) fn places(self) -> bool {
+        self != Sale::Settled
+    }
+
+    #[inline(always)]
+    pub(crate) fn settles(self) -> bool {
+        self != Sale::Placed
+    }
+}
+
 /// Names of what counters number.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Names<'a> {
@@ -151,30 +163,48 @@ impl Gmv {
         discount: u64,
         lines: &[CountedLine],
     ) {
-        let gross: u64 = lines.iter().map(|line| line.gross).sum();
-        let units = lines.iter().map(|line| u64::from(line.units)).sum();
-        let whole = Change::sale(sale, gross - discount, units);
-        self.count(facets, &whole);
+        // Three copies of one function, each without the questions that its kind of sale answers.
+        match sale {
+            Sale::Placed => self.count_sale(Sale::Placed, facets, discount, lines),
+            Sale::Settled => self.count_sale(Sale::Settled, facets, discount, lines),
+            Sale::PlacedAndSettled => {
+                self.count_sale(Sale::PlacedAndSettled, facets, discount, lines);
+            }
+        }
+    }
+
+    #[inline(always)]
+    fn count_sale(&mut self, sale: Sale, facets: &Facets, discount: u64, lines: &[CountedLine]) {
+        let (mut gross, mut units) = (0, 0);
+        for line in lines {
+            gross += line.gross;
+            units += u64::from(line.units);
+        }
+        self.count(facets, Change::Sale { sale, order: true, amount: gross - discount, units });
         let mut shares = Shares::new(discount, gross);
         for (number, line) in lines.iter().enumerate() {
-            let change =
-                Change::sale(sale, line.gross - shares.next(line.gross), line.units.into());
             let before = &lines[..number];
-            let known = before.iter().any(|earlier| earlier.category == line.category);
+            let (amount, units) = (line.gross - shares.next(line.gross), u64::from(line.units));
+            let order = before.iter().all(|earlier| earlier.category != line.category);
             let category = Subject::Category(line.category);
-            self.categories.count(self.day, category, &change.once(known), &mut self.past_fast);
-            if sale != Sale::Placed {
-                let known = before.iter().any(|earlier| earlier.place == line.place);
-                let change = change.settled_only().once(known);
-                let place = Subject::Place(line.place);
-                self.places.count(self.day, place, &change, &mut self.past_slow);
+            let change = Change::Sale { sale, order, amount, units };
+            self.categories.count(self.day, category, change, &mut self.past_fast);
+            if sale.settles() {
+                let order = before.iter().all(|earlier| earlier.place != line.place);
+                let change = Change::Sale { sale: Sale::Settled, order, amount, units };
+                self.places.count(
+                    self.day,
+                    Subject::Place(line.place),
+                    change,
+                    &mut self.past_slow,
+                );
             }
         }
     }
 
     /// Counts a refund.
     pub(crate) fn refund(&mut self, facets: &Facets, amount: u64) {
-        self.count(facets, &Change::refund(amount));
+        self.count(facets, Change::Refund { amount });
     }
 
     pub(crate) fn rejected(&mut self) {
@@ -197,7 +227,8 @@ impl Gmv {
         self.events += 1;
     }
 
-    fn count(&mut self, facets: &Facets, change: &Change) {
+    #[inline(always)]
+    fn count(&mut self, facets: &Facets, change: Change) {
         self.events += 1;
         self.joint.count(facets, change);
         self.this_minute.add(change);
@@ -373,7 +404,7 @@ impl Slice {
     }
 
     /// How many of `len` waiting things to take, so that the last slice takes the last of them.
-    fn of_waiting(self, len: usize) -> usize {
+    pub(crate) fn of_waiting(self, len: usize) -> usize {
         len.div_ceil(self.parts.saturating_sub(self.part).max(1) as usize)
     }
 }

@@ -17,10 +17,6 @@ use crate::paged::{PAGE_BYTES, Paged};
 use crate::snapshot::{Frozen, RestoreError, Thaw};
 
 /// Slots of one cache line.
-#[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
-#[repr(C, align(64))]
-struct Line([u64; LINE_SLOTS]);
-
 const LINE_SLOTS: usize = 8;
 /// Slots in a page.
 const SLOTS: usize = PAGE_BYTES / size_of::<u64>();
@@ -53,7 +49,7 @@ pub(crate) struct Index {
     directory: Vec<u32>,
     depth: u32,
     heads: Vec<Head>,
-    lines: Paged<Line>,
+    slots: Paged<u64>,
     overflow: Vec<u64>,
     len: u64,
     /// The page that was swept last.
@@ -75,13 +71,13 @@ fn home(hash: u32) -> usize {
 
 impl Default for Index {
     fn default() -> Index {
-        let mut lines = Paged::default();
-        lines.push_page();
+        let mut slots = Paged::default();
+        slots.push_page();
         Index {
             directory: vec![0],
             depth: 0,
             heads: vec![Head { entries: 0, depth: 0, overflown: 0 }],
-            lines,
+            slots,
             overflow: Vec::new(),
             len: 0,
             swept: 0,
@@ -99,7 +95,7 @@ impl Index {
     #[inline]
     pub(crate) fn find(&self, hash: u32, mut is: impl FnMut(u32) -> bool) -> Option<u32> {
         let page = self.page_of(hash);
-        let slots = self.slots(page);
+        let slots = self.page(page);
         let mut slot = home(hash);
         loop {
             let found = slots[slot];
@@ -121,7 +117,7 @@ impl Index {
     /// Touches the slot where a look-up of this hash begins, so that it is near when it comes.
     #[inline]
     pub(crate) fn touch(&self, hash: u32) -> u64 {
-        self.slots(self.page_of(hash))[home(hash)]
+        self.page(self.page_of(hash))[home(hash)]
     }
 
     /// A reference whose key has this hash and may or may not be the one that is meant.
@@ -158,7 +154,7 @@ impl Index {
             self.overflow.push(entry(hash, reference));
         } else {
             head.entries += 1;
-            put(self.slots_mut(page), entry(hash, reference));
+            put(self.page_mut(page), entry(hash, reference));
         }
     }
 
@@ -173,7 +169,7 @@ impl Index {
         let dead = |entry: u64| is_dead(entry as u32);
         let mut kept = [0; SLOTS];
         let mut count = 0;
-        for entry in self.slots(page) {
+        for entry in self.page(page) {
             // Without branches, since nobody could foretell them.
             kept[count % SLOTS] = *entry;
             count += usize::from((*entry != 0) & !dead(*entry));
@@ -181,7 +177,7 @@ impl Index {
         let before = self.heads[page].entries;
         // A page without dead is left alone: perhaps a snapshot shares it.
         if count < usize::from(before) {
-            let slots = self.slots_mut(page);
+            let slots = self.page_mut(page);
             slots.fill(0);
             kept[..count].iter().for_each(|entry| put(slots, *entry));
             self.heads[page].entries = count as u16;
@@ -198,7 +194,7 @@ impl Index {
     pub(crate) fn replace(&mut self, hash: u32, old: u32, new: u32) -> bool {
         let page = self.page_of(hash);
         if let Some(slot) = self.slot_of(page, entry(hash, old)) {
-            self.slots_mut(page)[slot] = entry(hash, new);
+            self.page_mut(page)[slot] = entry(hash, new);
             return true;
         }
         let found = self.overflow.iter_mut().find(|found| **found == entry(hash, old));
@@ -209,7 +205,7 @@ impl Index {
     pub(crate) fn remove(&mut self, hash: u32, reference: u32) -> bool {
         let page = self.page_of(hash);
         if let Some(slot) = self.slot_of(page, entry(hash, reference)) {
-            close_gap(self.slots_mut(page), slot);
+            close_gap(self.page_mut(page), slot);
             self.heads[page].entries -= 1;
         } else if let Some(place) =
             self.overflow.iter().position(|found| *found == entry(hash, reference))
@@ -229,17 +225,17 @@ impl Index {
     }
 
     #[inline]
-    fn slots(&self, page: usize) -> &[u64] {
-        bytemuck::cast_slice(self.lines.page(page))
+    fn page(&self, page: usize) -> &[u64] {
+        self.slots.page(page)
     }
 
     #[inline]
-    fn slots_mut(&mut self, page: usize) -> &mut [u64] {
-        bytemuck::cast_slice_mut(self.lines.page_mut(page))
+    fn page_mut(&mut self, page: usize) -> &mut [u64] {
+        self.slots.page_mut(page)
     }
 
     fn slot_of(&self, page: usize, entry: u64) -> Option<usize> {
-        let slots = self.slots(page);
+        let slots = self.page(page);
         let mut slot = home(hash_of(entry));
         while slots[slot] != 0 {
             if slots[slot] == entry {
@@ -261,15 +257,15 @@ impl Index {
             self.directory = self.directory.iter().flat_map(|page| [*page, *page]).collect();
             self.depth += 1;
         }
-        let upper = self.lines.push_page();
+        let upper = self.slots.push_page();
         let depth = depth + 1;
         let mut heads = [Head { entries: 0, depth: depth as u8, overflown: 0 }; 2];
-        let entries: Vec<u64> = self.slots(page).iter().copied().filter(|e| *e != 0).collect();
-        self.slots_mut(page).fill(0);
+        let entries: Vec<u64> = self.page(page).iter().copied().filter(|e| *e != 0).collect();
+        self.page_mut(page).fill(0);
         for entry in entries {
             let side = (hash_of(entry) >> (32 - depth)) as usize & 1;
             heads[side].entries += 1;
-            put(self.slots_mut([page, upper][side]), entry);
+            put(self.page_mut([page, upper][side]), entry);
         }
         self.heads[page] = heads[0];
         self.heads.push(heads[1]);
@@ -285,7 +281,7 @@ impl Index {
         frozen.push_slice(&self.directory);
         frozen.push_slice(&self.heads);
         frozen.push_slice(&self.overflow);
-        frozen.push(self.lines.freeze());
+        frozen.push(self.slots.freeze());
     }
 
     pub(crate) fn thaw(thaw: &mut Thaw<'_>) -> Result<Index, RestoreError> {
@@ -298,11 +294,11 @@ impl Index {
         thaw.check(directory.iter().all(|page| (*page as usize) < heads.len()))?;
         thaw.check(heads.iter().all(|head| head.entries <= FULL_AT))?;
         let overflow: Vec<u64> = thaw.vec()?;
-        let lines: Paged<Line> = Paged::thaw(thaw)?;
-        thaw.check(lines.len() * LINE_SLOTS == heads.len() * SLOTS)?;
+        let slots: Paged<u64> = Paged::thaw(thaw)?;
+        thaw.check(slots.len() == heads.len() * SLOTS)?;
         let paged: u64 = heads.iter().map(|head| u64::from(head.entries)).sum();
         let len = paged + overflow.len() as u64;
-        Ok(Index { directory, depth, heads, lines, overflow, len, swept })
+        Ok(Index { directory, depth, heads, slots, overflow, len, swept })
     }
 }
 

@@ -62,8 +62,8 @@ fn cell(province: usize, channel: usize, rural: usize, pickup: usize) -> usize {
 }
 
 impl Joint {
-    #[inline]
-    pub(crate) fn count(&mut self, facets: &Facets, change: &Change) {
+    #[inline(always)]
+    pub(crate) fn count(&mut self, facets: &Facets, change: Change) {
         let province = facets.region.province() as usize;
         let (rural, pickup) = (usize::from(facets.rural), usize::from(facets.pickup));
         let cell = cell(province, facets.channel as usize, rural, pickup);

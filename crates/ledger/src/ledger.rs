@@ -64,6 +64,17 @@ pub enum Notice {
     },
 }
 
+/// A record of the input as the state machine sees it.
+#[derive(Debug, Clone, Copy)]
+pub struct LogRecord<'c, 'a> {
+    /// Where it stands in the partition.
+    pub offset: Offset,
+    /// Its own timestamp in milliseconds, whatever it says.
+    pub timestamp: i64,
+    /// What it asks for; the error of a record that could not be decoded or does not belong here.
+    pub command: Result<&'c Command<'a>, DeadLetter>,
+}
+
 /// Why an id's own time rules its command out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Untimely {
@@ -77,6 +88,8 @@ pub(crate) struct Scratch {
     pub(crate) demands: Vec<Demand>,
     /// For each line, its demand.
     pub(crate) demand_of: Vec<u8>,
+    /// Whether any demand is of a SKU with a limit for each buyer.
+    pub(crate) limited: bool,
     pub(crate) placed: Vec<PlacedLine>,
     pub(crate) counted: Vec<CountedLine>,
     pub(crate) marks: Marks,
@@ -139,11 +152,32 @@ impl Ledger {
         }
     }
 
-    /// Applies one record: moves the clock, sweeps expired holds, carries the command out. Effects
-    /// are emitted in the order in which they have to be written.
+    /// Applies records in their order: for each one moves the clock, sweeps expired holds, carries the
+    /// command out. Effects are emitted in the order in which they have to be written, each with the
+    /// number of its record among these and with T.
     ///
-    /// `timestamp` is the record's own, in milliseconds, whatever it says. `command` is the error of
-    /// a record that could not be decoded or does not belong here.
+    /// A batch of some dozens is faster than its records one by one, because its waits for memory
+    /// overlap; the effects are the same.
+    pub fn apply_all<'c, 'a: 'c>(
+        &mut self,
+        records: impl IntoIterator<Item = LogRecord<'c, 'a>, IntoIter: Clone>,
+        emit: &mut impl FnMut(usize, Millis, Effect<'_>),
+    ) {
+        let records = records.into_iter();
+        self.prefetch(records.clone().map(|record| record.command.ok()));
+        for (number, record) in records.enumerate() {
+            self.scratch.near.begin(number);
+            self.next_offset = record.offset.0 + 1;
+            self.advance(record.timestamp);
+            let at = Millis(self.time);
+            let emit = &mut |effect: Effect<'_>| emit(number, at, effect);
+            self.sweep(emit);
+            self.carry_out(record.command, emit);
+        }
+        self.scratch.near.clear();
+    }
+
+    /// [`Self::apply_all`] of a single record.
     pub fn apply(
         &mut self,
         offset: Offset,
@@ -151,11 +185,18 @@ impl Ledger {
         command: Result<Command<'_>, DeadLetter>,
         emit: &mut impl FnMut(Effect<'_>),
     ) {
-        self.next_offset = offset.0 + 1;
-        self.advance(timestamp);
-        self.sweep(emit);
-        // Matched by reference: an order is not small.
-        match &command {
+        let command = command.as_ref().map_err(|code| *code);
+        let record = LogRecord { offset, timestamp, command };
+        self.apply_all([record], &mut |_, _, effect| emit(effect));
+    }
+
+    #[inline]
+    fn carry_out(
+        &mut self,
+        command: Result<&Command<'_>, DeadLetter>,
+        emit: &mut impl FnMut(Effect<'_>),
+    ) {
+        match command {
             Ok(Command::OrderPlaced(order)) => self.place(order, emit),
             Ok(Command::OrderPaid(payment)) => self.pay(payment, emit),
             Ok(Command::OrderCancelled { merchant, order_id }) => {
@@ -171,7 +212,7 @@ impl Ledger {
                 self.close_location(*merchant, *location);
             }
             Ok(Command::Tick) => {}
-            Err(code) => self.dead_letter(*code, emit),
+            Err(code) => self.dead_letter(code, emit),
         }
     }
 
@@ -324,16 +365,11 @@ impl Ledger {
         Ok(ledger)
     }
 
-    /// T after a record with this timestamp; one out of range leaves it.
-    #[inline]
-    pub fn time_at(&self, timestamp: i64) -> Millis {
-        let seen = u64::try_from(timestamp).ok().filter(|seen| *seen <= MONEY_AND_TIME_MAX);
-        Millis(self.time.max(seen.unwrap_or(0)))
-    }
-
+    /// Moves T to a record's timestamp; one out of range leaves it.
     #[inline]
     fn advance(&mut self, timestamp: i64) {
-        self.time = self.time_at(timestamp).0;
+        let seen = u64::try_from(timestamp).ok().filter(|seen| *seen <= MONEY_AND_TIME_MAX);
+        self.time = self.time.max(seen.unwrap_or(0));
         self.gmv.advance(self.time, self.rules.day_offset_ms);
     }
 

@@ -37,5 +37,5 @@ mod stockroom;
 mod tally;
 pub mod units;
 
-pub use ledger::{Cadence, Ledger, Notice};
+pub use ledger::{Cadence, Ledger, LogRecord, Notice};
 pub use snapshot::{Frozen, RestoreError, STATE_VERSION, Section, SectionId, SectionSource};

@@ -9,7 +9,7 @@ use crate::effect::{Effect, OrderRef, PaymentRefusal, PlacedLine, Rejection, Rel
 use crate::expiry::Expiring;
 use crate::gmv::{CountedLine, Facets, Sale};
 use crate::holds::{HeldLine, HoldTerms, PresaleState};
-use crate::ledger::{Ledger, Untimely};
+use crate::ledger::{Ledger, Scratch, Untimely};
 use crate::memory::{Horizon, Key, Memory, Outcome, Place};
 use crate::packed_id::{PackedId, Text};
 use crate::units::{BuyerId, LocationId, MerchantId, Millis, Money, SkuId, Units};
@@ -114,20 +114,22 @@ impl Ledger {
 
     /// Sums up the order's lines by SKU, in the order in which SKUs first appear.
     fn gather_demands(&mut self, merchant: u32, order: &OrderPlaced<'_>) -> Result<(), Rejection> {
-        self.scratch.demands.clear();
-        self.scratch.demand_of.clear();
+        let Scratch { demands, demand_of, near, limited, .. } = &mut self.scratch;
+        demands.clear();
+        demand_of.clear();
+        *limited = false;
         for (index, line) in order.lines.iter().enumerate() {
             let unknown = Rejection::UnknownSku(line.sku);
-            let number = self.sku_of_line(index, merchant, line.sku).ok_or(unknown)?;
-            let (demands, demand_of) = (&mut self.scratch.demands, &mut self.scratch.demand_of);
+            let found = near.sku_of_line(&self.skus, index, merchant, line.sku);
+            let (number, sku) = found.ok_or(unknown)?;
             let known = demands.iter().position(|demand| demand.sku == number);
             let demand = known.unwrap_or(demands.len());
             if known.is_none() {
-                let sku = self.skus.get(number);
                 if !sku.is_listed() {
                     return Err(unknown);
                 }
                 demands.push(Demand::new(number, sku));
+                *limited |= sku.limit > 0;
             }
             demands[demand].units += line.qty.0;
             demand_of.push(demand as u8);
@@ -136,6 +138,9 @@ impl Ledger {
     }
 
     fn check_limits(&self, buyer: BuyerId) -> Result<(), Rejection> {
+        if !self.scratch.limited {
+            return Ok(());
+        }
         let limited = self.scratch.demands.iter().filter(|demand| demand.limit > 0);
         for demand in limited {
             let sku = self.skus.get(demand.sku);
@@ -149,6 +154,9 @@ impl Ledger {
 
     /// Adds an order's units to the buyer's counts.
     fn count_for_buyer(&mut self, buyer: BuyerId) {
+        if !self.scratch.limited {
+            return;
+        }
         for demand in self.scratch.demands.iter().filter(|demand| demand.limit > 0) {
             self.buyers.add(&self.skus, demand.sku, buyer.0, demand.units);
         }
@@ -156,15 +164,15 @@ impl Ledger {
 
     /// Writes the order's lines, as they were allocated, to the scratch buffers.
     fn place_lines(&mut self, order: &OrderPlaced<'_>) {
-        let scratch = &mut self.scratch;
-        scratch.placed.clear();
-        scratch.counted.clear();
-        for (line, demand) in order.lines.iter().zip(&scratch.demand_of) {
-            let demand = &scratch.demands[usize::from(*demand)];
+        let Scratch { demands, demand_of, placed, counted, .. } = &mut self.scratch;
+        placed.clear();
+        counted.clear();
+        for (line, demand) in order.lines.iter().zip(&*demand_of) {
+            let demand = &demands[usize::from(*demand)];
             let place = demand.from.place;
             let location = LocationId(self.places.get(place).location);
-            scratch.placed.push(PlacedLine::new(*line, location));
-            scratch.counted.push(CountedLine {
+            placed.push(PlacedLine::new(*line, location));
+            counted.push(CountedLine {
                 category: demand.category,
                 place,
                 units: line.qty.0,

@@ -9,25 +9,40 @@
 use crate::snapshot::{FrozenSection, RestoreError, Thaw};
 use bytemuck::Pod;
 use std::fmt;
-use std::sync::Arc;
+use std::marker::PhantomData;
+use std::sync::{Arc, LazyLock};
 
 /// Bytes in a page.
 pub(crate) const PAGE_BYTES: usize = 16 * 1024;
 
-enum Page<T> {
+/// A page's memory: in its type are its size, so that an index below it needs no check, and an
+/// alignment that suits every element.
+type Memory = [Line; PAGE_BYTES / size_of::<Line>()];
+
+#[derive(Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C, align(64))]
+struct Line([u64; 8]);
+
+/// In a box, so that a page becomes shared and is taken back uncopied.
+type SharedMemory = Arc<Box<Memory>>;
+
+enum Page {
     /// Written in place.
-    Owned(Box<[T]>),
+    Owned(Box<Memory>),
     /// Perhaps still read by a snapshot; has to be copied, or taken back, before a write.
-    Shared(Arc<Box<[T]>>),
+    Shared(SharedMemory),
 }
 
-impl<T: Pod + Send + Sync> Page<T> {
-    fn zeroed() -> Page<T> {
-        Page::Owned(bytemuck::zeroed_slice_box(Paged::<T>::PER_PAGE))
+/// Stands in while a page changes hands.
+static NOBODYS: LazyLock<SharedMemory> = LazyLock::new(|| Arc::new(bytemuck::zeroed_box()));
+
+impl Page {
+    fn zeroed() -> Page {
+        Page::Owned(bytemuck::zeroed_box())
     }
 
     #[inline]
-    fn read(&self) -> &[T] {
+    fn read(&self) -> &Memory {
         match self {
             Page::Owned(page) => page,
             Page::Shared(page) => page,
@@ -35,7 +50,7 @@ impl<T: Pod + Send + Sync> Page<T> {
     }
 
     #[inline]
-    fn write(&mut self) -> &mut [T] {
+    fn write(&mut self) -> &mut Memory {
         if let Page::Shared(_) = self {
             self.own();
         }
@@ -48,29 +63,43 @@ impl<T: Pod + Send + Sync> Page<T> {
     #[cold]
     #[inline(never)]
     fn own(&mut self) {
-        // An empty box does not allocate; it stands in while the page changes hands.
-        if let Page::Shared(page) = std::mem::replace(self, Page::Owned(Box::default())) {
-            let page = Arc::try_unwrap(page).unwrap_or_else(|page| Box::<[T]>::clone(&page));
+        if let Page::Shared(page) = std::mem::replace(self, Page::Shared(NOBODYS.clone())) {
+            let page = Arc::try_unwrap(page).unwrap_or_else(|page| Box::clone(&page));
             *self = Page::Owned(page);
         }
     }
 
-    fn share(&mut self) -> Arc<Box<[T]>> {
-        match std::mem::replace(self, Page::Owned(Box::default())) {
-            Page::Owned(page) => *self = Page::Shared(Arc::new(page)),
-            shared @ Page::Shared(_) => *self = shared,
-        }
-        match self {
-            Page::Shared(page) => Arc::clone(page),
-            Page::Owned(_) => unreachable!("the page was shared a moment ago"),
-        }
+    fn share(&mut self) -> SharedMemory {
+        let shared = match std::mem::replace(self, Page::Shared(NOBODYS.clone())) {
+            Page::Owned(page) => Arc::new(page),
+            Page::Shared(page) => page,
+        };
+        *self = Page::Shared(Arc::clone(&shared));
+        shared
     }
+}
+
+/// A page's elements.
+#[inline]
+fn elements<T: Pod>(page: &Memory) -> &[T] {
+    bytemuck::cast_slice(&bytemuck::bytes_of(page)[..bytes_used::<T>()])
+}
+
+#[inline]
+fn elements_mut<T: Pod>(page: &mut Memory) -> &mut [T] {
+    bytemuck::cast_slice_mut(&mut bytemuck::bytes_of_mut(page)[..bytes_used::<T>()])
+}
+
+/// Bytes of a page that its elements fill.
+const fn bytes_used<T>() -> usize {
+    PAGE_BYTES / size_of::<T>() * size_of::<T>()
 }
 
 /// A growing vector of plain old data.
 pub(crate) struct Paged<T> {
-    pages: Vec<Page<T>>,
+    pages: Vec<Page>,
     len: usize,
+    elements: PhantomData<T>,
 }
 
 impl<T: Pod> fmt::Debug for Paged<T> {
@@ -81,7 +110,7 @@ impl<T: Pod> fmt::Debug for Paged<T> {
 
 impl<T: Pod> Default for Paged<T> {
     fn default() -> Paged<T> {
-        Paged { pages: Vec::new(), len: 0 }
+        Paged { pages: Vec::new(), len: 0, elements: PhantomData }
     }
 }
 
@@ -95,12 +124,12 @@ impl<T: Pod + Send + Sync> Paged<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: usize) -> &T {
-        &self.pages[index / Self::PER_PAGE].read()[index % Self::PER_PAGE]
+        &self.page(index / Self::PER_PAGE)[index % Self::PER_PAGE]
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
-        &mut self.pages[index / Self::PER_PAGE].write()[index % Self::PER_PAGE]
+        &mut self.page_mut(index / Self::PER_PAGE)[index % Self::PER_PAGE]
     }
 
     /// Appends an element; gives its index.
@@ -144,12 +173,12 @@ impl<T: Pod + Send + Sync> Paged<T> {
 
     #[inline]
     pub(crate) fn page(&self, page: usize) -> &[T] {
-        self.pages[page].read()
+        elements(self.pages[page].read())
     }
 
     #[inline]
     pub(crate) fn page_mut(&mut self, page: usize) -> &mut [T] {
-        self.pages[page].write()
+        elements_mut(self.pages[page].write())
     }
 
     /// Everything as it is now, to be serialised by another thread.
@@ -157,7 +186,7 @@ impl<T: Pod + Send + Sync> Paged<T> {
         // A vector that shrank may have pages beyond its end.
         let used = self.len.div_ceil(Self::PER_PAGE);
         let pages = self.pages[..used].iter_mut().map(Page::share).collect();
-        Box::new(FrozenPages { pages, len: self.len })
+        Box::new(FrozenPages { pages, len: self.len, elements: self.elements })
     }
 
     /// The vector that [`freeze`](Self::freeze) wrote, from the section that `thaw` stands at.
@@ -166,19 +195,20 @@ impl<T: Pod + Send + Sync> Paged<T> {
         let mut pages = Vec::new();
         let mut left = len;
         while left > 0 {
-            let mut page: Box<[T]> = bytemuck::zeroed_slice_box(Self::PER_PAGE);
+            let mut page: Box<Memory> = bytemuck::zeroed_box();
             let here = left.min(Self::PER_PAGE);
-            thaw.read(bytemuck::cast_slice_mut(&mut page[..here]))?;
+            thaw.read(bytemuck::cast_slice_mut(&mut elements_mut::<T>(&mut page)[..here]))?;
             pages.push(Page::Owned(page));
             left -= here;
         }
-        Ok(Paged { pages, len })
+        Ok(Paged { pages, len, elements: PhantomData })
     }
 }
 
 struct FrozenPages<T> {
-    pages: Vec<Arc<Box<[T]>>>,
+    pages: Vec<SharedMemory>,
     len: usize,
+    elements: PhantomData<T>,
 }
 
 impl<T: Pod + Send + Sync> FrozenSection for FrozenPages<T> {
@@ -189,9 +219,9 @@ impl<T: Pod + Send + Sync> FrozenSection for FrozenPages<T> {
     fn write(&self, sink: &mut dyn FnMut(&[u8]) -> bool) -> bool {
         let mut left = self.len;
         self.pages.iter().all(|page| {
-            let here = left.min(page.len());
+            let here = left.min(Paged::<T>::PER_PAGE);
             left -= here;
-            sink(bytemuck::cast_slice(&page[..here]))
+            sink(bytemuck::cast_slice(&elements::<T>(page)[..here]))
         })
     }
 }

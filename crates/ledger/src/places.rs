@@ -42,10 +42,15 @@ impl Place {
         self.is(OPEN | PICKUP)
     }
 
+    /// Whether orders are shipped from here.
+    pub(crate) fn ships(&self) -> bool {
+        self.is(OPEN | SHIPS)
+    }
+
     /// Distance class, then priority, then id; `None` if orders are not shipped from here.
     #[inline]
     pub(crate) fn rank(&self, region: Region) -> Option<Rank> {
-        self.is(OPEN | SHIPS).then(|| {
+        self.ships().then(|| {
             let distance = Region::new(self.region).unwrap_or_default().distance(region);
             u64::from(distance) << 48 | u64::from(self.priority) << 32 | u64::from(self.location)
         })

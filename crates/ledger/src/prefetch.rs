@@ -1,31 +1,29 @@
 //! Brings near what a batch of commands will look at, so that their waits for memory overlap.
 //!
 //! Not a part of the state machine: it changes nothing but buffers of its own, and decides nothing; a
-//! ledger that is never asked to prefetch gives the same effects. A command alone waits for one
+//! ledger that applies each record alone gives the same effects. A command alone waits for one
 //! cache miss after the other (index, record, cell, counter), because each address comes out of the
 //! load before. Here each step is done for all commands before the next, in loops so short that the
 //! core has many of their loads under way at once. What is found is a guess (hashes are compared, keys
 //! are not) and is only ever loaded. What was worked out on the way, a command's merchant,
-//! its packed order id and, to be compared, its SKUs, is kept until that command is applied. Invariant: no effect depends on whether
-//! or when anything was prefetched.
+//! its packed order id and, to be compared, its SKUs, is kept until that command is applied. Invariant: no effect depends on how
+//! records are cut into batches.
 
-use crate::catalogue::Skus;
+use crate::catalogue::{Sku, Skus};
 use crate::command::{Command, ExternalId, Line, Settle};
 use crate::ledger::Ledger;
 use crate::memory::{Key, Place};
-use crate::packed_id::{PackedId, Text};
+use crate::packed_id::PackedId;
 use crate::units::{MerchantId, SkuId};
 use std::hint::black_box;
 
 /// What a batch is about, as far as it was guessed; buffers that every batch uses again.
 #[derive(Debug, Default)]
 pub(crate) struct Near {
-    /// Commands whose merchant and packed order id are known already, in their order.
-    known: Vec<Known>,
-    /// The first of them that was not asked for yet.
-    next: usize,
-    /// The first of `skus` that belongs to the command that is being applied.
-    line: usize,
+    /// What is known of each record's command, in their order.
+    known: Vec<Option<Known>>,
+    /// The record that is being applied.
+    at: usize,
     merchants: Vec<u32>,
     orders: Vec<u32>,
     payments: Vec<u32>,
@@ -34,15 +32,12 @@ pub(crate) struct Near {
 }
 
 /// What was worked out for one command and need not be worked out again.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 struct Known {
-    merchant_id: MerchantId,
-    text: Text,
-    len: usize,
     merchant: u32,
-    order_id: PackedId,
     /// Where its lines begin in `skus`.
-    line: usize,
+    line: u32,
+    order_id: PackedId,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -108,19 +103,17 @@ fn merchant_of(command: &Command<'_>) -> Option<MerchantId> {
 }
 
 impl Ledger {
-    /// Brings near what the commands will look up. Changes nothing that can be seen; worth calling
-    /// with a few dozen commands right before they are applied.
-    pub fn prefetch<'c, 'a: 'c>(
+    /// Brings near what the commands, one for each record of a batch, will look up.
+    pub(crate) fn prefetch<'c, 'a: 'c>(
         &mut self,
-        commands: impl IntoIterator<Item = &'c Command<'a>, IntoIter: Clone>,
+        commands: impl Iterator<Item = Option<&'c Command<'a>>> + Clone,
     ) {
-        let commands = commands.into_iter();
         let mut near = std::mem::take(&mut self.scratch.near);
         near.clear();
         // What was loaded is summed up and given away, or the loads would be left out.
         let mut sum = 0;
-        for command in commands.clone() {
-            sum ^= merchant_of(command).map_or(0, |merchant| self.merchants.touch(merchant));
+        for merchant in commands.clone().flatten().filter_map(merchant_of) {
+            sum ^= self.merchants.touch(merchant);
         }
         self.hash_keys(commands, &mut near);
         for hash in &near.orders {
@@ -138,14 +131,9 @@ impl Ledger {
         for sku in &mut near.skus {
             sku.sku = self.skus.peek(sku.hash).map_or(0, |sku| sku + 1);
         }
-        for sku in near.skus.iter().filter(|sku| sku.sku != 0) {
-            sum ^= self.skus.get(sku.sku - 1).id;
-        }
         self.find_cells(&mut near);
         for cell in &near.cells {
             sum ^= u64::from(self.stockroom.read(cell.cell).held);
-        }
-        for cell in &near.cells {
             sum ^= u64::from(self.places.get(cell.place).location);
         }
         for cell in near.cells.iter().filter(|cell| cell.settles) {
@@ -155,61 +143,31 @@ impl Ledger {
         self.scratch.near = near;
     }
 
-    /// The number of a merchant, if the state has needed one before, and an order's id in its packed
-    /// form: from the last prefetch if the command was in it.
+    /// The number of the merchant of the record that is being applied, if the state has needed one
+    /// before, and its order's id in its packed form.
     #[inline]
     pub(crate) fn look_up(
-        &mut self,
+        &self,
         merchant: MerchantId,
         order_id: ExternalId<'_>,
     ) -> (Option<u32>, PackedId) {
-        let near = &mut self.scratch.near;
-        match near.known.get(near.next) {
-            Some(known) if known.is(merchant, order_id) => {
-                near.next += 1;
-                near.line = known.line;
-                (Some(known.merchant), known.order_id)
-            }
-            _ => (self.merchant(merchant), PackedId::new(order_id)),
+        match self.scratch.near.known() {
+            Some(known) => (Some(known.merchant), known.order_id),
+            None => (self.merchant(merchant), PackedId::new(order_id)),
         }
-    }
-
-    /// The number of the SKU of a line of the order that was looked up last.
-    #[inline]
-    pub(crate) fn sku_of_line(&self, line: usize, merchant: u32, id: SkuId) -> Option<u32> {
-        let near = &self.scratch.near;
-        let found = near.skus.get(near.line + line).and_then(|near| near.sku.checked_sub(1));
-        let found = found.filter(|sku| self.skus.get(*sku).is(merchant, id));
-        found.or_else(|| self.skus.find(merchant, id))
     }
 
     fn hash_keys<'c, 'a: 'c>(
         &self,
-        commands: impl Iterator<Item = &'c Command<'a>>,
+        commands: impl Iterator<Item = Option<&'c Command<'a>>>,
         near: &mut Near,
     ) {
-        for outline in commands.filter_map(outline) {
-            let Some(merchant) = self.merchants.find(outline.merchant) else { continue };
-            near.merchants.push(merchant);
-            let order_id = PackedId::new(outline.order_id);
-            near.orders.push(Key::new(merchant, &order_id).hash());
-            let line = near.skus.len();
-            near.known.push(Known::new(
-                outline.merchant,
-                outline.order_id,
-                merchant,
-                order_id,
-                line,
-            ));
-            if let Some(id) = outline.payment_id {
-                near.payments.push(Key::new(merchant, &PackedId::new(id)).hash());
-            }
-            let settles = outline.settles;
-            near.skus.extend(outline.lines.iter().map(|line| NearSku {
-                hash: Skus::hash(merchant, line.sku),
-                sku: 0,
-                settles,
-            }));
+        for command in commands {
+            let known = command.and_then(outline).and_then(|outline| {
+                let merchant = self.merchants.find(outline.merchant)?;
+                Some(near.hash_keys(merchant, &outline))
+            });
+            near.known.push(known);
         }
     }
 
@@ -236,31 +194,57 @@ impl Ledger {
     }
 }
 
-impl Known {
-    fn new(
-        merchant_id: MerchantId,
-        id: ExternalId<'_>,
-        merchant: u32,
-        order_id: PackedId,
-        line: usize,
-    ) -> Known {
-        let bytes = id.as_bytes();
-        let mut text: Text = [0; ExternalId::BYTES_MAX];
-        text[..bytes.len()].copy_from_slice(bytes);
-        Known { merchant_id, text, len: bytes.len(), merchant, order_id, line }
-    }
-
-    /// Compared by value: the command's text may lie where that of another one lay.
-    fn is(&self, merchant: MerchantId, order_id: ExternalId<'_>) -> bool {
-        self.merchant_id == merchant && self.text[..self.len] == *order_id.as_bytes()
-    }
-}
-
 impl Near {
-    fn clear(&mut self) {
+    /// Notes the keys of one command.
+    fn hash_keys(&mut self, merchant: u32, outline: &Outline<'_>) -> Known {
+        let order_id = PackedId::new(outline.order_id);
+        self.merchants.push(merchant);
+        self.orders.push(Key::new(merchant, &order_id).hash());
+        if let Some(id) = outline.payment_id {
+            self.payments.push(Key::new(merchant, &PackedId::new(id)).hash());
+        }
+        let line = self.skus.len() as u32;
+        let settles = outline.settles;
+        self.skus.extend(outline.lines.iter().map(|line| NearSku {
+            hash: Skus::hash(merchant, line.sku),
+            sku: 0,
+            settles,
+        }));
+        Known { merchant, line, order_id }
+    }
+
+    /// Says which record of the batch is applied from now on.
+    #[inline]
+    pub(crate) fn begin(&mut self, record: usize) {
+        self.at = record;
+    }
+
+    #[inline]
+    fn known(&self) -> Option<&Known> {
+        self.known.get(self.at)?.as_ref()
+    }
+
+    /// The SKU of a line of the order that is being applied, and its number.
+    #[inline]
+    pub(crate) fn sku_of_line<'s>(
+        &self,
+        skus: &'s Skus,
+        line: usize,
+        merchant: u32,
+        id: SkuId,
+    ) -> Option<(u32, &'s Sku)> {
+        let near = self.known().and_then(|known| self.skus.get(known.line as usize + line));
+        if let Some(number) = near.and_then(|near| near.sku.checked_sub(1)) {
+            let sku = skus.get(number);
+            if sku.is(merchant, id) {
+                return Some((number, sku));
+            }
+        }
+        skus.find(merchant, id).map(|number| (number, skus.get(number)))
+    }
+
+    pub(crate) fn clear(&mut self) {
         self.known.clear();
-        self.next = 0;
-        self.line = 0;
         self.merchants.clear();
         self.orders.clear();
         self.payments.clear();

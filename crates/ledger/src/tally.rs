@@ -1,13 +1,14 @@
 //! Figures of counters, and arrays of them that remember their day and what is unwritten.
 //!
-//! Not rules: what is counted where is `gmv`'s. Invariant: in a [`Daily`], an entry whose bit is set
-//! has figures of its day that have not left yet; one whose day is over and whose bit is not set is
-//! as good as zero.
+//! Not rules: what is counted where is `gmv`'s. Invariant: in a [`Daily`], an entry that is marked as
+//! unwritten has figures of its day that have not left yet, and waits once; one whose day is over and
+//! that is not marked is as good as zero.
 
 use crate::counters::{Answers, Figures};
 use crate::gmv::{Sale, Slice};
 use crate::paged::Paged;
 use crate::snapshot::{Frozen, RestoreError, Thaw};
+use std::collections::VecDeque;
 
 /// Seven figures, exact.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, bytemuck::Pod, bytemuck::Zeroable)]
@@ -23,15 +24,25 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    #[inline]
-    pub(crate) fn add(&mut self, change: &Change) {
-        self.orders_placed += u64::from(change.placed);
-        self.orders_settled += u64::from(change.settled);
-        self.orders_refunded += u64::from(change.refunded);
-        self.units_settled += change.units_settled;
-        self.placed += u128::from(change.amount_placed);
-        self.settled += u128::from(change.amount_settled);
-        self.refunded += u128::from(change.amount_refunded);
+    #[inline(always)]
+    pub(crate) fn add(&mut self, change: Change) {
+        match change {
+            Change::Sale { sale, order, amount, units } => {
+                if sale.places() {
+                    self.orders_placed += u64::from(order);
+                    self.placed += u128::from(amount);
+                }
+                if sale.settles() {
+                    self.orders_settled += u64::from(order);
+                    self.settled += u128::from(amount);
+                    self.units_settled += units;
+                }
+            }
+            Change::Refund { amount } => {
+                self.orders_refunded += 1;
+                self.refunded += u128::from(amount);
+            }
+        }
     }
 
     /// Adds another tally; with or without what was refunded.
@@ -60,47 +71,19 @@ impl Tally {
     }
 }
 
-/// What one event adds.
-#[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Change {
-    placed: bool,
-    settled: bool,
-    refunded: bool,
-    units_settled: u64,
-    amount_placed: u64,
-    amount_settled: u64,
-    amount_refunded: u64,
-}
-
-impl Change {
-    #[inline]
-    pub(crate) fn sale(sale: Sale, amount: u64, units: u64) -> Change {
-        let (placed, settled) = (sale != Sale::Settled, sale != Sale::Placed);
-        Change {
-            placed,
-            settled,
-            units_settled: if settled { units } else { 0 },
-            amount_placed: if placed { amount } else { 0 },
-            amount_settled: if settled { amount } else { 0 },
-            ..Change::default()
-        }
-    }
-
-    pub(crate) fn refund(amount: u64) -> Change {
-        Change { refunded: true, amount_refunded: amount, ..Change::default() }
-    }
-
-    /// The same without the order itself, if the counter knows that one already.
-    #[inline]
-    pub(crate) fn once(self, known: bool) -> Change {
-        Change { placed: self.placed && !known, settled: self.settled && !known, ..self }
-    }
-
-    /// Only what it settles.
-    #[inline]
-    pub(crate) fn settled_only(self) -> Change {
-        Change { placed: false, amount_placed: 0, ..self }
-    }
+/// What one event adds. Whoever makes one knows its kind, so that it is never asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Change {
+    Sale {
+        sale: Sale,
+        /// Whether the order itself counts: not if the counter knows it already.
+        order: bool,
+        amount: u64,
+        units: u64,
+    },
+    Refund {
+        amount: u64,
+    },
 }
 
 /// What a counter counts, in the ledger's numbers.
@@ -177,8 +160,13 @@ struct Entry {
     settled: Sum,
     refunded: Sum,
     units_settled: u64,
-    day: u64,
+    /// The day, and [`UNWRITTEN`] beside it, so that one comparison tells whether both are as they
+    /// have to be for an event.
+    day_and_mark: u64,
 }
+
+/// Marks an entry that changed since it was written.
+const UNWRITTEN: u64 = 1 << 63;
 
 const ORDERS_BITS: u32 = 38;
 
@@ -192,11 +180,11 @@ struct Sum {
 }
 
 impl Sum {
-    #[inline]
-    fn add(&mut self, orders: bool, amount: u64) {
+    #[inline(always)]
+    fn add(&mut self, order: bool, amount: u64) {
         let (low, carry) = self.low.overflowing_add(amount);
         self.low = low;
-        self.orders_and_high += u64::from(orders) | u64::from(carry) << ORDERS_BITS;
+        self.orders_and_high += u64::from(order) | u64::from(carry) << ORDERS_BITS;
     }
 
     fn orders(self) -> u64 {
@@ -209,14 +197,28 @@ impl Sum {
 }
 
 impl Entry {
-    #[inline]
-    fn add(&mut self, change: &Change) {
-        self.placed.add(change.placed, change.amount_placed);
-        self.settled.add(change.settled, change.amount_settled);
-        if change.refunded {
-            self.refunded.add(true, change.amount_refunded);
+    fn day(&self) -> u64 {
+        self.day_and_mark & !UNWRITTEN
+    }
+
+    fn is_unwritten(&self) -> bool {
+        self.day_and_mark & UNWRITTEN != 0
+    }
+
+    #[inline(always)]
+    fn add(&mut self, change: Change) {
+        match change {
+            Change::Sale { sale, order, amount, units } => {
+                if sale.places() {
+                    self.placed.add(order, amount);
+                }
+                if sale.settles() {
+                    self.settled.add(order, amount);
+                    self.units_settled += units;
+                }
+            }
+            Change::Refund { amount } => self.refunded.add(true, amount),
         }
-        self.units_settled += change.units_settled;
     }
 
     fn tally(&self) -> Tally {
@@ -236,67 +238,54 @@ impl Entry {
 #[derive(Debug, Default)]
 pub(crate) struct Daily {
     entries: Paged<Entry>,
-    /// A bit for each entry that changed since it was written.
-    unwritten: Paged<u64>,
-    /// Where the sweep that is under way stands.
-    cursor: usize,
+    /// Numbers of the unwritten entries, each once, in the order in which they became so.
+    waiting: VecDeque<u32>,
+    /// How many of them the sweep that is under way has still to write.
+    to_sweep: usize,
 }
 
 impl Daily {
     /// Makes room for `len` counters. Called for each new one, so that no call has much to do.
     pub(crate) fn make_room(&mut self, len: usize) {
         self.entries.grow(len);
-        self.unwritten.grow(len.div_ceil(64));
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn count(
         &mut self,
         day: u64,
         subject: Subject,
-        change: &Change,
+        change: Change,
         past: &mut Paged<Past>,
     ) {
         let number = subject.number();
-        let (word, bit) = (number / 64, 1 << (number % 64));
         let entry = self.entries.get_mut(number);
-        let unwritten = *self.unwritten.get(word);
-        if entry.day != day {
-            if unwritten & bit != 0 {
-                past.push(Past::new(entry.day, subject, entry.tally(), Answers::default()));
+        if entry.day_and_mark != day | UNWRITTEN {
+            if !entry.is_unwritten() {
+                self.waiting.push_back(number as u32);
             }
-            *entry = Entry { day, ..Entry::default() };
+            renew(entry, day, subject, past);
         }
         entry.add(change);
-        if unwritten & bit == 0 {
-            *self.unwritten.get_mut(word) |= bit;
-        }
     }
 
     pub(crate) fn touch(&self, number: u32) -> u64 {
-        let number = number as usize;
-        self.entries.get(number).day ^ self.unwritten.get(number / 64)
+        self.entries.get(number as usize).day_and_mark
     }
 
-    /// Gives number, day and figures of the slice's unwritten counters, and marks them written.
+    /// Gives number, day and figures of the slice's unwritten counters, and marks them written. What
+    /// becomes unwritten during a sweep is left to the next one.
     pub(crate) fn write(&mut self, slice: Slice, mut write: impl FnMut(u32, u64, &Tally)) {
-        // The slice goes on where the last one ended: entries that came meanwhile shift the bounds.
-        let start = if slice.is_first() { 0 } else { self.cursor };
-        let end = slice.end(self.unwritten.len());
-        for word in start..end {
-            let mut bits = *self.unwritten.get(word);
-            if bits == 0 {
-                continue;
-            }
-            *self.unwritten.get_mut(word) = 0;
-            while bits != 0 {
-                let number = word * 64 + bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                let entry = self.entries.get(number);
-                write(number as u32, entry.day, &entry.tally());
-            }
+        if slice.is_first() {
+            self.to_sweep = self.waiting.len();
         }
-        self.cursor = end;
+        let now = slice.of_waiting(self.to_sweep);
+        self.to_sweep -= now;
+        for number in self.waiting.drain(..now) {
+            let entry = self.entries.get_mut(number as usize);
+            entry.day_and_mark = entry.day();
+            write(number, entry.day(), &entry.tally());
+        }
     }
 
     /// Gives number, day and figures of every counter of `today`, and of earlier ones that are not
@@ -304,25 +293,35 @@ impl Daily {
     pub(crate) fn for_each(&self, today: u64, mut on: impl FnMut(u32, u64, &Tally)) {
         for number in 0..self.entries.len() {
             let entry = self.entries.get(number);
-            let is_unwritten = *self.unwritten.get(number / 64) >> (number % 64) & 1 == 1;
             let tally = entry.tally();
-            if (entry.day == today || is_unwritten) && tally != Tally::default() {
-                on(number as u32, entry.day, &tally);
+            if (entry.day() == today || entry.is_unwritten()) && tally != Tally::default() {
+                on(number as u32, entry.day(), &tally);
             }
         }
     }
 
     pub(crate) fn freeze(&mut self, frozen: &mut Frozen) {
         frozen.push(self.entries.freeze());
-        frozen.push(self.unwritten.freeze());
     }
 
     pub(crate) fn thaw(thaw: &mut Thaw<'_>) -> Result<Daily, RestoreError> {
         let entries: Paged<Entry> = Paged::thaw(thaw)?;
-        let unwritten: Paged<u64> = Paged::thaw(thaw)?;
-        thaw.check(unwritten.len() == entries.len().div_ceil(64))?;
-        Ok(Daily { entries, unwritten, cursor: 0 })
+        let waiting = (0..entries.len()).filter(|number| entries.get(*number).is_unwritten());
+        let waiting = waiting.map(|number| number as u32).collect();
+        Ok(Daily { entries, waiting, to_sweep: 0 })
     }
+}
+
+/// Makes an entry ready for an event of this day: the day is its own, and it is marked as unwritten.
+#[inline(never)]
+fn renew(entry: &mut Entry, day: u64, subject: Subject, past: &mut Paged<Past>) {
+    if entry.day() != day {
+        if entry.is_unwritten() {
+            past.push(Past::new(entry.day(), subject, entry.tally(), Answers::default()));
+        }
+        *entry = Entry::default();
+    }
+    entry.day_and_mark = day | UNWRITTEN;
 }
 
 #[cfg(test)]
@@ -334,8 +333,9 @@ mod tests {
         let mut entry = Entry::default();
         let largest = 1_000_000_000_000_000;
         for _ in 0..100_000 {
-            entry.add(&Change::sale(Sale::PlacedAndSettled, largest, 3));
-            entry.add(&Change::refund(largest).once(false));
+            let sale = Sale::PlacedAndSettled;
+            entry.add(Change::Sale { sale, order: true, amount: largest, units: 3 });
+            entry.add(Change::Refund { amount: largest });
         }
         let figures = entry.tally().figures();
         let sum = u128::from(largest) * 100_000;

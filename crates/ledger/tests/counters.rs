@@ -2,8 +2,10 @@
 
 mod support;
 
-use ledger::Ledger;
+use ledger::counters::Dimension;
 use ledger::rules::Rules;
+use ledger::units::Offset;
+use ledger::{Cadence, Ledger};
 use support::book::Book;
 use support::{check, check_with};
 
@@ -211,4 +213,40 @@ fn a_day_that_was_counted_is_not_counted_again_from_zero_when_the_day_offset_is_
         let days = [0, 1].map(|day| settled(day, dimension, value));
         assert_eq!(days, [1, 3], "{dimension}: the last record of each day has all its orders");
     }
+}
+
+#[test]
+fn a_counter_that_changes_during_a_sweep_is_written_once_in_it_and_again_in_the_next() {
+    let mut ledger = Ledger::new(Rules::default());
+    let run = |ledger: &mut Ledger, row: String| {
+        let row = support::notation::Row::parse(&row).expect("a row");
+        ledger.apply(Offset(0), row.time, row.command(), &mut |_| ());
+    };
+    let sweep = |ledger: &mut Ledger, part| {
+        let mut merchants = Vec::new();
+        ledger.write_counters(Cadence::Slow, part, 3, &mut |counter| {
+            if let Dimension::Merchant(merchant) = counter.dimension {
+                merchants.push((merchant.0, counter.figures.orders_settled));
+            }
+        });
+        merchants
+    };
+    for merchant in 1..=6 {
+        run(&mut ledger, format!("0 | list 1 m={merchant} |"));
+        run(&mut ledger, format!("0 | receive r{merchant} 1 9 m={merchant} |"));
+        run(&mut ledger, format!("0 | place a{merchant} 1x1@5 now m={merchant} |"));
+    }
+    let mut first = sweep(&mut ledger, 0);
+    let early: Vec<u64> = first.iter().map(|(merchant, _)| *merchant).collect();
+    for merchant in 1..=6 {
+        run(&mut ledger, format!("0 | place b{merchant} 1x1@5 now m={merchant} |"));
+    }
+    first.extend([1, 2].into_iter().flat_map(|part| sweep(&mut ledger, part)));
+    first.sort_unstable();
+    let orders = |merchant| if early.contains(&merchant) { 1 } else { 2 };
+    assert_eq!(first, (1..=6).map(|merchant| (merchant, orders(merchant))).collect::<Vec<_>>());
+    let mut second: Vec<(u64, u64)> = (0..3).flat_map(|part| sweep(&mut ledger, part)).collect();
+    second.sort_unstable();
+    assert!(!early.is_empty() && early.len() < 6, "the sweep takes a part at a time");
+    assert_eq!(second, early.iter().map(|merchant| (*merchant, 2)).collect::<Vec<_>>());
 }

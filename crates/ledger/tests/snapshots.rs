@@ -2,10 +2,9 @@
 
 mod support;
 
-use ledger::command::Command;
 use ledger::rules::Rules;
 use ledger::units::Offset;
-use ledger::{Ledger, RestoreError, SectionId};
+use ledger::{Ledger, LogRecord, RestoreError, SectionId};
 use proptest::prelude::*;
 use support::notation::{Row, effect_text};
 use support::{Sections, rows};
@@ -130,18 +129,25 @@ proptest! {
     }
 
     #[test]
-    fn prefetching_changes_no_effect(rows in log(), batch in 1..40usize, ahead in 0..3usize) {
-        let straight = run(&rows, |_, _| ());
-        let prefetched = run(&rows, |offset, ledger| {
-            if offset % batch == 0 {
-                // With `ahead`, others are prefetched than are applied next.
-                let batch = rows[offset..].iter().skip(ahead).take(batch);
-                let batch = batch.filter_map(|row| row.command().ok());
-                let commands: Vec<Command<'_>> = batch.collect();
-                ledger.prefetch(&commands);
-            }
-        });
-        prop_assert_eq!(straight, prefetched);
+    fn where_a_log_is_cut_into_batches_changes_no_effect(rows in log(), size in 2..40usize) {
+        let (mut ledger, mut effects, mut latest) = (Ledger::new(rules()), Vec::new(), 0);
+        for (batch, rows) in rows.chunks(size).enumerate() {
+            let commands: Vec<_> = rows.iter().map(Row::command).collect();
+            let inputs = rows.iter().zip(&commands).zip(batch * size..);
+            let inputs = inputs.map(|((row, command), offset)| LogRecord {
+                offset: Offset(offset as u64),
+                timestamp: row.time,
+                command: command.as_ref().map_err(|code| *code),
+            });
+            ledger.apply_all(inputs, &mut |number, at, effect| {
+                latest = latest.max(rows[number].time.unsigned_abs());
+                assert_eq!(at.0, latest, "an effect comes with T after its record");
+                effects.push(format!("{} {}", batch * size + number, effect_text(&effect)));
+            });
+        }
+        let mut book = support::book::Book::default();
+        book.close(&mut ledger);
+        prop_assert_eq!(run(&rows, |_, _| ()), (effects, book.lines()));
     }
 
     #[test]

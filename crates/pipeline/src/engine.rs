@@ -6,13 +6,12 @@
 
 use std::fmt;
 
-use ledger::command::Command;
 use ledger::counters::Counter;
 use ledger::effect::Effect;
 use ledger::rules::Rules;
 use ledger::units::{Millis, Offset};
-use ledger::{Cadence, Frozen, Ledger};
-use wire::{Decoder, Encoder, Outputs, Record, Refused, Route, Scratch};
+use ledger::{Cadence, Frozen, Ledger, LogRecord};
+use wire::{Decoder, Encoder, Outputs, Record, Route, Scratch};
 
 use crate::digest::Digest;
 use crate::log::Partition;
@@ -78,11 +77,23 @@ impl Engine {
         for records in records.chunks(AHEAD) {
             decoded.clear();
             decoded.extend(records.iter().map(|record| decoder.decode(record, scratch)));
-            ledger.prefetch(decoded.iter().flatten());
-            for (record, command) in records.iter().zip(&decoded) {
-                apply_one(ledger, encoder, tally, record, command, outputs);
-                *next = Offset(record.offset.0 + 1);
-            }
+            let inputs = records.iter().zip(&decoded).map(|(record, command)| LogRecord {
+                offset: record.offset,
+                timestamp: record.timestamp,
+                command: command.as_ref().map_err(|refused| refused.code),
+            });
+            ledger.apply_all(inputs, &mut |number, at, effect| {
+                tally.count(&effect);
+                let record = &records[number];
+                match (&effect, &decoded[number]) {
+                    // Only the decoder knows what is wrong with a record that it refused.
+                    (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
+                    _ => encoder.effect(outputs, record, at, &effect),
+                }
+            });
+        }
+        if let Some(last) = records.last() {
+            *next = Offset(last.offset.0 + 1);
         }
         self.digest.fold(outputs, first);
     }
@@ -142,26 +153,6 @@ impl Engine {
     pub fn time(&self) -> Millis {
         self.ledger.time()
     }
-}
-
-fn apply_one(
-    ledger: &mut Ledger,
-    encoder: &Encoder,
-    tally: &mut Tally,
-    record: &Record<'_>,
-    decoded: &Result<Command<'_>, Refused>,
-    outputs: &mut Outputs,
-) {
-    let at = ledger.time_at(record.timestamp);
-    let command = decoded.map_err(|refused| refused.code);
-    ledger.apply(record.offset, record.timestamp, command, &mut |effect| {
-        tally.count(&effect);
-        match (effect, decoded) {
-            // Only the decoder knows what is wrong with a record that it refused.
-            (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
-            (effect, _) => encoder.effect(outputs, record, at, &effect),
-        }
-    });
 }
 
 impl fmt::Debug for Engine {
