@@ -121,6 +121,7 @@ impl Outputs {
     }
 
     /// The output with this index, from 0 in the order of pushing.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Output<'_>> {
         let span = self.spans.get(index)?;
         let end = self.spans.get(index + 1).map_or(self.used, |next| next.start);
