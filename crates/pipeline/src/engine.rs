@@ -146,7 +146,7 @@ impl Engine {
 
 fn apply_one(
     ledger: &mut Ledger,
-    encoder: &Encoder,
+    encoder: &mut Encoder,
     tally: &mut Tally,
     record: &Record<'_>,
     decoded: &Result<Command<'_>, Refused>,
@@ -156,10 +156,12 @@ fn apply_one(
     let command = decoded.map_err(|refused| refused.code);
     ledger.apply(record.offset, record.timestamp, command, &mut |effect| {
         tally.count(&effect);
-        match (effect, decoded) {
+        match decoded {
             // Only the decoder knows what is wrong with a record that it refused.
-            (Effect::DeadLetter(_), Err(why)) => encoder.refused(outputs, record, at, why),
-            (effect, _) => encoder.effect(outputs, record, at, &effect),
+            Err(why) if matches!(effect, Effect::DeadLetter(_)) => {
+                encoder.refused(outputs, record, at, why);
+            }
+            _ => encoder.effect(outputs, record, at, &effect),
         }
     });
 }

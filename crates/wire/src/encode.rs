@@ -13,7 +13,7 @@ use crate::outputs::{Outputs, Topic};
 use crate::record::Record;
 use crate::refused::Refused;
 use crate::template::{
-    Day, Piece, Value, Writer, area, date, dimension_name, dimension_value, members, open,
+    Day, Piece, Prepared, Value, Writer, area, date, dimension_name, dimension_value, members, open,
 };
 
 /// Most bytes of a dead letter's original key, value and headers together: with our own headers,
@@ -25,23 +25,40 @@ pub const DEAD_LETTER_BYTES_MAX: usize = 900_000;
 const OUTPUT_BYTES_MAX: usize = 1_024;
 /// More than a line has: four numbers of up to 20 digits and their names.
 const LINE_BYTES_MAX: usize = 128;
+/// More than an answer's last member has: `,"at":`, up to 20 digits and a brace.
+const END_BYTES_MAX: usize = 32;
 
 /// Encodes what one input topic causes.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     input_topic: String,
+    end: End,
+}
+
+/// An answer's last member and brace, which are the same for all answers of a millisecond.
+#[derive(Debug, Clone)]
+struct End {
+    at: Millis,
+    text: Prepared<END_BYTES_MAX>,
+}
+
+impl End {
+    /// The end of answers at this T.
+    fn new(at: Millis) -> End {
+        End { at, text: Prepared::new(|writer| at.write(",\"at\":", writer).put(b"}")) }
+    }
 }
 
 impl Encoder {
     /// An encoder of answers to this topic, whose name dead letters repeat.
     pub fn new(input_topic: impl Into<String>) -> Encoder {
-        Encoder { input_topic: input_topic.into() }
+        Encoder { input_topic: input_topic.into(), end: End::new(Millis(0)) }
     }
 
     /// Appends the output of an effect that `cause` had at T = `at`.
     #[inline]
     pub fn effect(
-        &self,
+        &mut self,
         outputs: &mut Outputs,
         cause: &Record<'_>,
         at: Millis,
@@ -60,6 +77,9 @@ impl Encoder {
             Effect::OrderSettled { order, lines, .. } => (Topic::Settled, order, lines.len()),
             Effect::OrderRefunded { order, lines, .. } => (Topic::Settled, order, lines.len()),
         };
+        if self.end.at != at {
+            self.end = End::new(at);
+        }
         let bytes_max = OUTPUT_BYTES_MAX + lines * LINE_BYTES_MAX;
         outputs.write(
             topic,
@@ -67,11 +87,7 @@ impl Encoder {
             at,
             bytes_max,
             |writer| order.merchant.write("", writer),
-            |writer| {
-                let mut writer = answer(writer, cause.offset, effect);
-                members! { writer: "at" => at; }
-                writer.put(b"}")
-            },
+            |writer| self.end.text.write("", answer(writer, cause.offset, effect)),
         );
     }
 

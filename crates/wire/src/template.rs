@@ -57,6 +57,37 @@ impl<'w> Writer<'w> {
     }
 }
 
+/// Text of at most `N` bytes that is made once and written often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prepared<const N: usize> {
+    text: [u8; N],
+    bytes: usize,
+}
+
+impl<const N: usize> Prepared<N> {
+    /// What `write` appends. It needs room for what it stores, too.
+    pub(crate) fn new(write: impl FnOnce(Writer<'_>) -> Writer<'_>) -> Prepared<N> {
+        let mut text = [0; N];
+        let bytes = N - write(Writer::new(&mut text)).left();
+        Prepared { text, bytes }
+    }
+
+    /// A name of our own in quotes.
+    const fn quoted(name: &str) -> Prepared<N> {
+        let mut text = [b'"'; N];
+        let (_, inside) = text.split_at_mut(1);
+        inside.split_at_mut(name.len()).0.copy_from_slice(name.as_bytes());
+        Prepared { text, bytes: name.len() + 2 }
+    }
+}
+
+impl<const N: usize> Piece for Prepared<N> {
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        writer.put_start(before, self.text, self.bytes)
+    }
+}
+
 /// A value that stands in an object.
 pub(crate) trait Piece {
     /// Appends `before`, which is fixed text, and the value as the contract writes it.
@@ -187,7 +218,16 @@ impl Piece for ExternalId<'_> {
 impl Piece for Channel {
     #[inline(always)]
     fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
-        self.name().write(before, writer)
+        const NAMES: [Prepared<16>; Channel::ALL.len()] = {
+            let mut names = [Prepared::quoted(""); Channel::ALL.len()];
+            let mut number = 0;
+            while number < names.len() {
+                names[number] = Prepared::quoted(Channel::ALL[number].name());
+                number += 1;
+            }
+            names
+        };
+        NAMES[*self as usize].write(before, writer)
     }
 }
 
@@ -346,6 +386,23 @@ mod tests {
         let mut room = [0; 16];
         let bytes = 16 - date(day, Writer::new(&mut room)).left();
         String::from_utf8(room[..bytes].to_vec()).unwrap()
+    }
+
+    fn member(piece: impl Piece) -> String {
+        let mut room = [0; 64];
+        let bytes = 64 - piece.write(",\"name\":", Writer::new(&mut room)).left();
+        String::from_utf8(room[..bytes].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn no_channel_or_region_is_cut_or_padded() {
+        for channel in Channel::ALL {
+            assert_eq!(member(channel), format!(",\"name\":\"{}\"", channel.name()));
+        }
+        for code in (0..1_000_000).step_by(7).chain([999_999]) {
+            let region = Region::new(code).unwrap();
+            assert_eq!(member(region), format!(",\"name\":\"{code:06}\""));
+        }
     }
 
     #[test]
