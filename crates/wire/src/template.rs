@@ -65,7 +65,7 @@ pub(crate) struct Prepared<const N: usize> {
 }
 
 impl<const N: usize> Prepared<N> {
-    /// What `write` appends. It needs room for what it stores, too.
+    /// What `write` appends. `N` must hold what is stored for it, which may be a little more.
     pub(crate) fn new(write: impl FnOnce(Writer<'_>) -> Writer<'_>) -> Prepared<N> {
         let mut text = [0; N];
         let bytes = N - write(Writer::new(&mut text)).left();
@@ -174,13 +174,18 @@ fn eight_digits(number: u64) -> u64 {
 /// Appends a number of at least nine digits.
 #[inline(never)]
 fn long(number: u64, writer: Writer<'_>) -> Writer<'_> {
-    if number < TEN_TO_16 {
-        let (text, digits) = first_digits(number / TEN_TO_8);
-        let rest = eight_digits(number % TEN_TO_8) | ASCII_ZEROS;
-        writer.put_start("", text, digits).put_start("", rest.to_le_bytes(), 8)
-    } else {
-        writer.put(itoa::Buffer::new().format(number).as_bytes())
+    if number >= TEN_TO_16 {
+        return longest(number, writer);
     }
+    let (text, digits) = first_digits(number / TEN_TO_8);
+    let rest = eight_digits(number % TEN_TO_8) | ASCII_ZEROS;
+    writer.put_start("", text, digits).put_start("", rest.to_le_bytes(), 8)
+}
+
+#[cold]
+#[inline(never)]
+fn longest(number: u64, writer: Writer<'_>) -> Writer<'_> {
+    writer.put(itoa::Buffer::new().format(number).as_bytes())
 }
 
 impl Piece for u32 {
