@@ -163,7 +163,7 @@ fn decode(log: &Log<'_>, batches: u64) -> Duration {
 }
 
 fn decide(log: &Log<'_>, batches: u64, encodes: bool) -> Duration {
-    let encoder = Encoder::new("orders");
+    let mut encoder = Encoder::new("orders");
     let fresh = || (ledger(log), decoder(), Scratch::new(), Outputs::new());
     log.run(batches, fresh, |(ledger, decoder, scratch, outputs), batch| {
         scratch.clear();

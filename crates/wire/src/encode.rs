@@ -13,7 +13,7 @@ use crate::outputs::{Outputs, Topic};
 use crate::record::Record;
 use crate::refused::Refused;
 use crate::template::{
-    Day, Piece, Value, Writer, area, date, dimension_name, dimension_value, members, open,
+    Day, Piece, Prepared, Value, Writer, area, date, dimension_name, dimension_value, members, open,
 };
 
 /// Most bytes of a dead letter's original key, value and headers together: with our own headers,
@@ -25,23 +25,40 @@ pub const DEAD_LETTER_BYTES_MAX: usize = 900_000;
 const OUTPUT_BYTES_MAX: usize = 1_024;
 /// More than a line has: four numbers of up to 20 digits and their names.
 const LINE_BYTES_MAX: usize = 128;
+/// More than an answer's last member has: `,"at":`, up to 20 digits and a brace.
+const END_BYTES_MAX: usize = 32;
 
 /// Encodes what one input topic causes.
 #[derive(Debug, Clone)]
 pub struct Encoder {
     input_topic: String,
+    end: End,
+}
+
+/// An answer's last member and brace, which are the same for all answers of a millisecond.
+#[derive(Debug, Clone)]
+struct End {
+    at: Millis,
+    text: Prepared<END_BYTES_MAX>,
+}
+
+impl End {
+    /// The end of answers at this T.
+    fn new(at: Millis) -> End {
+        End { at, text: Prepared::new(|writer| at.write(",\"at\":", writer).put(b"}")) }
+    }
 }
 
 impl Encoder {
     /// An encoder of answers to this topic, whose name dead letters repeat.
     pub fn new(input_topic: impl Into<String>) -> Encoder {
-        Encoder { input_topic: input_topic.into() }
+        Encoder { input_topic: input_topic.into(), end: End::new(Millis(0)) }
     }
 
     /// Appends the output of an effect that `cause` had at T = `at`.
     #[inline]
     pub fn effect(
-        &self,
+        &mut self,
         outputs: &mut Outputs,
         cause: &Record<'_>,
         at: Millis,
@@ -60,14 +77,18 @@ impl Encoder {
             Effect::OrderSettled { order, lines, .. } => (Topic::Settled, order, lines.len()),
             Effect::OrderRefunded { order, lines, .. } => (Topic::Settled, order, lines.len()),
         };
+        if self.end.at != at {
+            self.end = End::new(at);
+        }
         let bytes_max = OUTPUT_BYTES_MAX + lines * LINE_BYTES_MAX;
-        let key = |writer: &mut Writer<'_>| order.merchant.write(writer);
-        let value = |writer: &mut Writer<'_>| {
-            answer(writer, cause.offset, effect);
-            members! { writer: "at" => at; }
-            writer.put(b"}");
-        };
-        outputs.write(topic, cause.partition, at, bytes_max, key, value);
+        outputs.write(
+            topic,
+            cause.partition,
+            at,
+            bytes_max,
+            |writer| order.merchant.write("", writer),
+            |writer| self.end.text.write("", answer(writer, cause.offset, effect)),
+        );
     }
 
     /// Appends the dead letter of a record that was refused before the state machine saw it.
@@ -122,21 +143,22 @@ impl Encoder {
         offset: Offset,
         at: Millis,
     ) {
-        let key = |writer: &mut Writer<'_>| {
-            partition.write(writer);
-            writer.put(b"/");
-            date(counter.day, writer);
-            writer.put(b"/");
-            writer.put(dimension_name(&counter.dimension).as_bytes());
-            writer.put(b"/");
-            dimension_value(&counter.dimension, writer);
-        };
-        let value = |writer: &mut Writer<'_>| {
-            totals(writer, partition, counter);
-            members! { writer: "offset" => offset; "at" => at; }
-            writer.put(b"}");
-        };
-        outputs.write(Topic::Gmv, partition, at, OUTPUT_BYTES_MAX, key, value);
+        outputs.write(
+            Topic::Gmv,
+            partition,
+            at,
+            OUTPUT_BYTES_MAX,
+            |writer| {
+                let writer = date(counter.day, partition.write("", writer).put(b"/"));
+                let name = dimension_name(&counter.dimension).as_bytes();
+                dimension_value(&counter.dimension, writer.put(b"/").put(name).put(b"/"))
+            },
+            |writer| {
+                let mut writer = totals(writer, partition, counter);
+                members! { writer: "offset" => offset; "at" => at; }
+                writer.put(b"}")
+            },
+        );
     }
 }
 
@@ -192,7 +214,7 @@ impl Omitted {
 
 /// An answer's object up to its last member, `at`. A dead letter has none: the record itself leaves.
 #[inline(always)]
-fn answer(writer: &mut Writer<'_>, offset: Offset, effect: &Effect<'_>) {
+fn answer<'w>(mut writer: Writer<'w>, offset: Offset, effect: &Effect<'_>) -> Writer<'w> {
     match *effect {
         Effect::HoldPlaced { order, buyer, amount, lines, expires_at } => {
             open! { writer: type "hold.placed" }
@@ -203,19 +225,14 @@ fn answer(writer: &mut Writer<'_>, offset: Offset, effect: &Effect<'_>) {
         Effect::HoldRejected { order, buyer, rejection } => {
             open! { writer: type "hold.rejected" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
-            "merchant_id" => order.merchant; "buyer_id" => buyer; "reason" => rejection.name(); }
-            if let Some(sku) = rejection.sku() {
-                members! { writer: "sku" => sku; }
-            }
+            "merchant_id" => order.merchant; "buyer_id" => buyer; "reason" => rejection.name();
+            "sku" => rejection.sku(); }
         }
         Effect::HoldReleased { order, reason, amount, lines, forfeited } => {
             open! { writer: type "hold.released" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
             "merchant_id" => order.merchant; "reason" => reason.name(); "amount" => amount;
-            "lines" => lines; }
-            if let Some(deposit) = forfeited {
-                members! { writer: "forfeited" => deposit; }
-            }
+            "lines" => lines; "forfeited" => forfeited; }
         }
         Effect::HoldExtended { order, expires_at } => {
             open! { writer: type "hold.extended" }
@@ -263,10 +280,11 @@ fn answer(writer: &mut Writer<'_>, offset: Offset, effect: &Effect<'_>) {
         }
         Effect::DeadLetter(_) => {}
     }
+    writer
 }
 
 /// A counter's object up to the last of its totals.
-fn totals(writer: &mut Writer<'_>, partition: u32, counter: &Counter<'_>) {
+fn totals<'w>(mut writer: Writer<'w>, partition: u32, counter: &Counter<'_>) -> Writer<'w> {
     let figures = &counter.figures;
     open! { writer: "partition" => partition }
     members! { writer: "day" => Day(counter.day); "dimension" => dimension_name(&counter.dimension);
@@ -279,6 +297,7 @@ fn totals(writer: &mut Writer<'_>, partition: u32, counter: &Counter<'_>) {
         "orders_released" => answers.orders_released; "dead_letters" => answers.dead_letters;
         "duplicates" => answers.duplicates; }
     }
+    writer
 }
 
 /// What the reader of a dead letter should know about a code when nothing more particular is known.

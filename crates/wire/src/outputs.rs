@@ -121,6 +121,7 @@ impl Outputs {
     }
 
     /// The output with this index, from 0 in the order of pushing.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Output<'_>> {
         let span = self.spans.get(index)?;
         let end = self.spans.get(index + 1).map_or(self.used, |next| next.start);
@@ -188,15 +189,13 @@ impl Outputs {
         partition: u32,
         timestamp: Millis,
         bytes_max: usize,
-        key: impl FnOnce(&mut Writer<'_>),
-        value: impl FnOnce(&mut Writer<'_>),
+        key: impl FnOnce(Writer<'_>) -> Writer<'_>,
+        value: impl FnOnce(Writer<'_>) -> Writer<'_>,
     ) {
         let start = self.used;
-        let mut writer = Writer::new(self.room(bytes_max));
-        key(&mut writer);
+        let writer = key(Writer::new(self.room(bytes_max)));
         let key_bytes = bytes_max - writer.left();
-        value(&mut writer);
-        let bytes = bytes_max - writer.left();
+        let bytes = bytes_max - value(writer).left();
         self.used += bytes;
         self.spans.push(Span {
             start,

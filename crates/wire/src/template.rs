@@ -12,8 +12,10 @@ use ledger::units::{
 };
 
 /// Bytes that are written from front to back. The room is prepared for the largest output of its
-/// kind, so that nothing need grow, or be checked for growth, between two values.
+/// kind, so that nothing need grow between two values. Whoever writes takes the writer and returns
+/// it, so that it stays in registers.
 #[derive(Debug)]
+#[must_use]
 pub(crate) struct Writer<'w> {
     /// What is not written yet.
     room: &'w mut [u8],
@@ -31,55 +33,102 @@ impl<'w> Writer<'w> {
     }
 
     #[inline(always)]
-    pub(crate) fn put(&mut self, bytes: &[u8]) {
-        let (written, left) = std::mem::take(&mut self.room).split_at_mut(bytes.len());
-        written.copy_from_slice(bytes);
-        self.room = left;
+    pub(crate) fn put(self, text: &[u8]) -> Writer<'w> {
+        let (written, room) = self.room.split_at_mut(text.len());
+        written.copy_from_slice(text);
+        Writer { room }
     }
 
-    /// The first `digits` of eight digits. All eight are stored, which costs less than to choose.
+    /// Appends `before` and the first `bytes` of `text`. All of it is stored, which costs less than
+    /// to choose.
     #[inline(always)]
-    fn put_digits(&mut self, word: u64, digits: usize) {
-        let room = std::mem::take(&mut self.room);
-        room[..8].copy_from_slice(&word.to_le_bytes());
-        self.room = &mut room[digits..];
+    fn put_start<const N: usize>(self, before: &str, text: [u8; N], bytes: usize) -> Writer<'w> {
+        let fixed = before.len();
+        let written = &mut self.room[..fixed + N];
+        written[..fixed].copy_from_slice(before.as_bytes());
+        written[fixed..].copy_from_slice(&text);
+        Writer { room: &mut self.room[fixed + bytes..] }
+    }
+
+    /// Appends `before`, and `text` in quotes.
+    #[inline(always)]
+    fn put_quoted(self, before: &str, text: &[u8]) -> Writer<'w> {
+        self.put_start(before, *b"\"", 1).put(text).put(b"\"")
+    }
+}
+
+/// Text of at most `N` bytes that is made once and written often.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Prepared<const N: usize> {
+    text: [u8; N],
+    bytes: usize,
+}
+
+impl<const N: usize> Prepared<N> {
+    /// What `write` appends. `N` must hold what is stored for it, which may be a little more.
+    pub(crate) fn new(write: impl FnOnce(Writer<'_>) -> Writer<'_>) -> Prepared<N> {
+        let mut text = [0; N];
+        let bytes = N - write(Writer::new(&mut text)).left();
+        Prepared { text, bytes }
+    }
+
+    /// A name of our own in quotes.
+    const fn quoted(name: &str) -> Prepared<N> {
+        let mut text = [b'"'; N];
+        let (_, inside) = text.split_at_mut(1);
+        inside.split_at_mut(name.len()).0.copy_from_slice(name.as_bytes());
+        Prepared { text, bytes: name.len() + 2 }
+    }
+}
+
+impl<const N: usize> Piece for Prepared<N> {
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        writer.put_start(before, self.text, self.bytes)
     }
 }
 
 /// A value that stands in an object.
 pub(crate) trait Piece {
-    /// Appends the value as the contract writes it.
-    fn write(&self, writer: &mut Writer<'_>);
+    /// Appends `before`, which is fixed text, and the value as the contract writes it.
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w>;
 }
 
 /// Appends the start of an object and its first member. A type is known when the template is
 /// written, so it is one piece of text with what surrounds it.
 macro_rules! open {
     ($writer:ident: type $name:literal) => {
-        $writer.put(concat!("{\"type\":\"", $name, "\"").as_bytes())
+        $writer = $writer.put(concat!("{\"type\":\"", $name, "\"").as_bytes())
     };
     ($writer:ident: $name:literal => $value:expr) => {
-        $writer.put(concat!("{\"", $name, "\":").as_bytes());
-        $crate::template::Piece::write(&$value, $writer);
+        $writer = $crate::template::Piece::write(&$value, concat!("{\"", $name, "\":"), $writer);
     };
 }
 
 /// Appends further members.
 macro_rules! members {
     ($writer:ident: $($name:literal => $value:expr;)+) => {$(
-        $writer.put(concat!(",\"", $name, "\":").as_bytes());
-        $crate::template::Piece::write(&$value, $writer);
+        $writer = $crate::template::Piece::write(&$value, concat!(",\"", $name, "\":"), $writer);
     )+};
 }
 pub(crate) use {members, open};
 
-/// One of our own names, in quotes.
+/// A member that is left out, name and all, where it has no value.
+impl<T: Piece> Piece for Option<T> {
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        match self {
+            Some(value) => value.write(before, writer),
+            None => writer,
+        }
+    }
+}
+
+/// One of our own names.
 impl Piece for &str {
     #[inline(always)]
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(b"\"");
-        writer.put(self.as_bytes());
-        writer.put(b"\"");
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        writer.put_quoted(before, self.as_bytes())
     }
 }
 
@@ -89,25 +138,25 @@ const ASCII_ZEROS: u64 = 0x3030_3030_3030_3030;
 
 impl Piece for u64 {
     #[inline(always)]
-    fn write(&self, writer: &mut Writer<'_>) {
-        if *self < TEN_TO_8 {
-            first_digits(*self, writer);
-        } else if *self < TEN_TO_16 {
-            first_digits(*self / TEN_TO_8, writer);
-            writer.put_digits(eight_digits(*self % TEN_TO_8) | ASCII_ZEROS, 8);
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        if *self < 10 {
+            writer.put_start(before, [b'0' + *self as u8], 1)
+        } else if *self < TEN_TO_8 {
+            let (text, digits) = first_digits(*self);
+            writer.put_start(before, text, digits)
         } else {
-            large(*self, writer);
+            long(*self, writer.put(before.as_bytes()))
         }
     }
 }
 
-/// Appends a number below 10^8 without leading zeros.
+/// The digits of a number below 10^8 without leading zeros, and how many they are.
 #[inline(always)]
-fn first_digits(number: u64, writer: &mut Writer<'_>) {
+fn first_digits(number: u64) -> ([u8; 8], usize) {
     // The last digit stays, whatever it is.
     let digits = eight_digits(number);
     let zeros = (digits | (1 << 56)).trailing_zeros() / 8;
-    writer.put_digits((digits | ASCII_ZEROS) >> (8 * zeros), 8 - zeros as usize);
+    (((digits | ASCII_ZEROS) >> (8 * zeros)).to_le_bytes(), 8 - zeros as usize)
 }
 
 /// The eight decimal digits of a number below 10^8, one in each byte, the first lowest. Two halves,
@@ -122,31 +171,42 @@ fn eight_digits(number: u64) -> u64 {
     tens | ((quarters - 10 * tens) << 8)
 }
 
+/// Appends a number of at least nine digits.
+#[inline(never)]
+fn long(number: u64, writer: Writer<'_>) -> Writer<'_> {
+    if number >= TEN_TO_16 {
+        return longest(number, writer);
+    }
+    let (text, digits) = first_digits(number / TEN_TO_8);
+    let rest = eight_digits(number % TEN_TO_8) | ASCII_ZEROS;
+    writer.put_start("", text, digits).put_start("", rest.to_le_bytes(), 8)
+}
+
 #[cold]
 #[inline(never)]
-fn large(number: u64, writer: &mut Writer<'_>) {
-    writer.put(itoa::Buffer::new().format(number).as_bytes());
+fn longest(number: u64, writer: Writer<'_>) -> Writer<'_> {
+    writer.put(itoa::Buffer::new().format(number).as_bytes())
 }
 
 impl Piece for u32 {
     #[inline(always)]
-    fn write(&self, writer: &mut Writer<'_>) {
-        u64::from(*self).write(writer);
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        u64::from(*self).write(before, writer)
     }
 }
 
 impl Piece for u128 {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(itoa::Buffer::new().format(*self).as_bytes());
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        writer.put(before.as_bytes()).put(itoa::Buffer::new().format(*self).as_bytes())
     }
 }
 
 macro_rules! newtypes {
     ($($newtype:ty),*) => {$(
         impl Piece for $newtype {
-            #[inline]
-            fn write(&self, writer: &mut Writer<'_>) {
-                self.0.write(writer);
+            #[inline(always)]
+            fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+                self.0.write(before, writer)
             }
         }
     )*};
@@ -154,45 +214,52 @@ macro_rules! newtypes {
 newtypes!(MerchantId, BuyerId, SkuId, LocationId, Units, Money, Millis, Offset);
 
 impl Piece for ExternalId<'_> {
-    #[inline]
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(b"\"");
-        writer.put(self.as_bytes());
-        writer.put(b"\"");
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        writer.put_quoted(before, self.as_bytes())
     }
 }
 
 impl Piece for Channel {
-    #[inline]
-    fn write(&self, writer: &mut Writer<'_>) {
-        self.name().write(writer);
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        const NAMES: [Prepared<16>; Channel::ALL.len()] = {
+            let mut names = [Prepared::quoted(""); Channel::ALL.len()];
+            let mut number = 0;
+            while number < names.len() {
+                names[number] = Prepared::quoted(Channel::ALL[number].name());
+                number += 1;
+            }
+            names
+        };
+        NAMES[*self as usize].write(before, writer)
     }
 }
 
 impl Piece for bool {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(if *self { b"true" } else { b"false" });
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        writer.put(before.as_bytes()).put(if *self { b"true" } else { b"false" })
     }
 }
 
+/// Six digits in quotes.
 impl Piece for Region {
-    #[inline]
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(b"\"");
-        padded::<6>(self.code(), writer);
-        writer.put(b"\"");
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        // Of eight digits the first two are 0 and make room for the quotes.
+        let text = eight_digits(self.code().into()) >> 8 | 0x2230_3030_3030_3022;
+        writer.put_start(before, text.to_le_bytes(), 8)
     }
 }
 
 /// A number in exactly so many digits.
-#[inline]
-fn padded<const DIGITS: usize>(mut number: u32, writer: &mut Writer<'_>) {
+fn padded<const DIGITS: usize>(mut number: u32, writer: Writer<'_>) -> Writer<'_> {
     let mut digits = [0; DIGITS];
     for digit in digits.iter_mut().rev() {
         *digit = b'0' + (number % 10) as u8;
         number /= 10;
     }
-    writer.put(&digits);
+    writer.put(&digits)
 }
 
 /// Town or countryside, by whether it is countryside.
@@ -201,47 +268,51 @@ pub(crate) const fn area(rural: bool) -> &'static str {
 }
 
 impl Piece for &[PlacedLine] {
-    #[inline]
-    fn write(&self, writer: &mut Writer<'_>) {
-        list(self, writer, |line, writer| {
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        list(self, writer.put(before.as_bytes()), |line, mut writer| {
             open! { writer: "sku" => line.sku }
             members! { writer:
                 "qty" => line.qty;
                 "unit_price" => line.unit_price;
                 "location" => line.location;
             }
-        });
+            writer
+        })
     }
 }
 
 impl Piece for &[RefundLine] {
-    fn write(&self, writer: &mut Writer<'_>) {
-        list(self, writer, |line, writer| {
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        list(self, writer.put(before.as_bytes()), |line, mut writer| {
             open! { writer: "sku" => line.sku }
             members! { writer: "location" => line.location; "qty" => line.qty; }
-        });
+            writer
+        })
     }
 }
 
 /// A list of objects; `write` appends one but for its closing brace.
-#[inline]
-fn list<T>(items: &[T], writer: &mut Writer<'_>, write: impl Fn(&T, &mut Writer<'_>)) {
-    writer.put(b"[");
+fn list<'w, T>(
+    items: &[T],
+    mut writer: Writer<'w>,
+    write: impl Fn(&T, Writer<'w>) -> Writer<'w>,
+) -> Writer<'w> {
+    writer = writer.put(b"[");
     for (index, item) in items.iter().enumerate() {
         if index > 0 {
-            writer.put(b",");
+            writer = writer.put(b",");
         }
-        write(item, writer);
-        writer.put(b"}");
+        writer = write(item, writer).put(b"}");
     }
-    writer.put(b"]");
+    writer.put(b"]")
 }
 
 /// Appends a business day, given in days since 1970-01-01, as `2025-11-11`, without quotes.
 ///
 /// This is `civil_from_days` of Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms": a year
 /// is counted from 1 March and an era has 400 years, so that leap days come last in both.
-pub(crate) fn date(day: u64, writer: &mut Writer<'_>) {
+pub(crate) fn date(day: u64, writer: Writer<'_>) -> Writer<'_> {
     const DAYS_FROM_0000_03_01: u64 = 719_468;
     const ERA_DAYS: u64 = 146_097;
     let days = day + DAYS_FROM_0000_03_01;
@@ -254,25 +325,18 @@ pub(crate) fn date(day: u64, writer: &mut Writer<'_>) {
     let (month, next_year) =
         if month_from_march < 10 { (month_from_march + 3, 0) } else { (month_from_march - 9, 1) };
     let year = era * 400 + year_of_era + next_year;
-    if year > 9_999 {
-        year.write(writer);
-    } else {
-        padded::<4>(year as u32, writer);
-    }
-    writer.put(b"-");
-    padded::<2>(month as u32, writer);
-    writer.put(b"-");
-    padded::<2>(day_of_month as u32, writer);
+    let writer =
+        if year > 9_999 { year.write("", writer) } else { padded::<4>(year as u32, writer) };
+    let writer = padded::<2>(month as u32, writer.put(b"-"));
+    padded::<2>(day_of_month as u32, writer.put(b"-"))
 }
 
 /// A business day that stands in an object.
 pub(crate) struct Day(pub(crate) u64);
 
 impl Piece for Day {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(b"\"");
-        date(self.0, writer);
-        writer.put(b"\"");
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        date(self.0, writer.put_start(before, *b"\"", 1)).put(b"\"")
     }
 }
 
@@ -280,10 +344,8 @@ impl Piece for Day {
 pub(crate) struct Value<'a>(pub(crate) &'a Dimension<'a>);
 
 impl Piece for Value<'_> {
-    fn write(&self, writer: &mut Writer<'_>) {
-        writer.put(b"\"");
-        dimension_value(self.0, writer);
-        writer.put(b"\"");
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        dimension_value(self.0, writer.put_start(before, *b"\"", 1)).put(b"\"")
     }
 }
 
@@ -303,7 +365,7 @@ pub(crate) const fn dimension_name(dimension: &Dimension<'_>) -> &'static str {
 }
 
 /// Appends the value that a dimension counts, without quotes.
-pub(crate) fn dimension_value(dimension: &Dimension<'_>, writer: &mut Writer<'_>) {
+pub(crate) fn dimension_value<'w>(dimension: &Dimension<'_>, writer: Writer<'w>) -> Writer<'w> {
     let name = match *dimension {
         Dimension::All(_) => "all",
         Dimension::Channel(channel) => channel.name(),
@@ -312,15 +374,13 @@ pub(crate) fn dimension_value(dimension: &Dimension<'_>, writer: &mut Writer<'_>
         Dimension::Fulfilment { pickup: false } => "ship",
         Dimension::Category(category) => category.as_str(),
         Dimension::Province(province) => return padded::<2>(province, writer),
-        Dimension::Merchant(merchant) => return merchant.write(writer),
-        Dimension::Minute(minute) => return minute.write(writer),
+        Dimension::Merchant(merchant) => return merchant.write("", writer),
+        Dimension::Minute(minute) => return minute.write("", writer),
         Dimension::Location(merchant, location) => {
-            merchant.write(writer);
-            writer.put(b":");
-            return location.write(writer);
+            return location.write(":", merchant.write("", writer));
         }
     };
-    writer.put(name.as_bytes());
+    writer.put(name.as_bytes())
 }
 
 #[cfg(test)]
@@ -329,10 +389,25 @@ mod tests {
 
     fn written(day: u64) -> String {
         let mut room = [0; 16];
-        let mut writer = Writer::new(&mut room);
-        date(day, &mut writer);
-        let bytes = 16 - writer.left();
+        let bytes = 16 - date(day, Writer::new(&mut room)).left();
         String::from_utf8(room[..bytes].to_vec()).unwrap()
+    }
+
+    fn member(piece: impl Piece) -> String {
+        let mut room = [0; 64];
+        let bytes = 64 - piece.write(",\"name\":", Writer::new(&mut room)).left();
+        String::from_utf8(room[..bytes].to_vec()).unwrap()
+    }
+
+    #[test]
+    fn no_channel_or_region_is_cut_or_padded() {
+        for channel in Channel::ALL {
+            assert_eq!(member(channel), format!(",\"name\":\"{}\"", channel.name()));
+        }
+        for code in (0..1_000_000).step_by(7).chain([999_999]) {
+            let region = Region::new(code).unwrap();
+            assert_eq!(member(region), format!(",\"name\":\"{code:06}\""));
+        }
     }
 
     #[test]
@@ -378,9 +453,7 @@ mod tests {
         let mixed = (0..1_000_000).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (n % 64));
         for number in around.chain(mixed).chain([u64::MAX]) {
             let mut room = [0; 32];
-            let mut writer = Writer::new(&mut room);
-            number.write(&mut writer);
-            let bytes = 32 - writer.left();
+            let bytes = 32 - number.write("", Writer::new(&mut room)).left();
             assert_eq!(&room[..bytes], number.to_string().as_bytes());
         }
     }

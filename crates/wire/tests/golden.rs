@@ -215,6 +215,20 @@ fn largest_output_is_whole() {
     assert_eq!(text(output.value).matches(line).count(), 100);
 }
 
+#[test]
+fn answer_never_has_the_time_of_the_one_before() {
+    let effect = Effect::HoldExtended { order: order("105"), expires_at: Millis(7) };
+    let mut encoder = Encoder::new("orders");
+    let mut outputs = Outputs::new();
+    for at in [0, AT.0, AT.0, AT.0 + 1, 9, 99_999_999, 100_000_000, u64::MAX, 0] {
+        encoder.effect(&mut outputs, &cause(), Millis(at), &effect);
+        let output = outputs.iter().last().unwrap();
+        assert_eq!(output.timestamp, Millis(at));
+        let end = format!(r#""expires_at":7,"at":{at}}}"#);
+        assert!(text(output.value).ends_with(&end), "{}", text(output.value));
+    }
+}
+
 fn counter(dimension: Dimension<'_>, key: &str, value: &str) {
     let figures = Figures {
         orders_placed: 12,
@@ -382,7 +396,7 @@ fn dead_letter_over_nine_hundred_thousand_bytes_loses_parts_in_order() {
 fn batch_gives_back_what_was_pushed() {
     let mut outputs = Outputs::new();
     assert!(outputs.is_empty() && outputs.get(0).is_none());
-    let encoder = Encoder::new("orders");
+    let mut encoder = Encoder::new("orders");
     let effect = Effect::HoldExtended { order: order("1"), expires_at: Millis(2) };
     for round in 0..3 {
         outputs.push(Topic::Status, round, Millis(9), None, None);
