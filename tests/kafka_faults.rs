@@ -34,6 +34,23 @@ fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
     SHARED.get_or_init(start).as_ref()
 }
 
+/// Else every partition that is written to would look as if a publisher's transaction blocked it.
+#[test]
+fn what_waits_to_be_handed_on_is_not_undecided() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    harness.append(0, &numbered(10));
+    let mut worker = Worker::owning(&harness, 2);
+    worker.start(0, 0);
+    worker.until("the end", |worker| worker.end(0) == Some(10));
+    harness.append(0, &numbered(10));
+    let started = Instant::now();
+    while worker.log.queues().fetched == 0 || worker.log.log_end(0) != Some(Offset(20)) {
+        assert!(started.elapsed() < NEVER, "nothing was fetched");
+        thread::yield_now();
+    }
+    assert_eq!(worker.log.readable_end(0), Some(Offset(20)));
+}
+
 /// librdkafka repeats such a request and reports success; its double may arrive late.
 #[test]
 fn a_commit_with_a_request_lost_on_its_way_is_suspect() {

@@ -174,15 +174,17 @@ impl KafkaServer {
         Ok(())
     }
 
-    /// Stops the broker in order (SIGTERM); data and port are kept.
-    pub fn stop(&mut self) {
-        if let Some(mut supervisor) = self.supervisor.take() {
-            supervisor.signal("TERM");
-            if !supervisor.ends_within(STOP_MAX) {
-                supervisor.signal("KILL");
-                assert!(supervisor.ends_within(STOP_MAX), "the broker survives SIGKILL");
-            }
+    /// Stops the broker in order (SIGTERM); data and port are kept. False if it had to be killed.
+    pub fn stop(&mut self) -> bool {
+        let Some(supervisor) = &mut self.supervisor else { return true };
+        supervisor.signal("TERM");
+        let in_order = supervisor.ends_within(STOP_MAX);
+        if in_order {
+            self.supervisor = None;
+        } else {
+            self.kill();
         }
+        in_order
     }
 
     /// Kills the broker (SIGKILL); data and port are kept.

@@ -11,7 +11,7 @@ use std::net::TcpStream;
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -37,8 +37,20 @@ pub fn await_some<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Where Cargo puts the binary: beside the program that asks, or above it if that is a test.
+/// A binary that was chosen instead of Cargo's.
+static CHOSEN: OnceLock<PathBuf> = OnceLock::new();
+
+/// Takes this binary from now on; false if another one was chosen before.
+pub fn choose_binary(file: PathBuf) -> bool {
+    CHOSEN.set(file).is_ok()
+}
+
+/// The chosen one, or where Cargo puts the binary: beside the program that asks, or above it if that is
+/// a test.
 pub fn binary() -> PathBuf {
+    if let Some(chosen) = CHOSEN.get() {
+        return chosen.clone();
+    }
     let program = std::env::current_exe().unwrap_or_default();
     let candidates = program.ancestors().skip(1).take(2).map(|folder| folder.join("floodgate"));
     candidates.into_iter().find(|file| file.is_file()).unwrap_or_else(|| PathBuf::from("floodgate"))

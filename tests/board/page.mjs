@@ -34,7 +34,11 @@ async function open(path, { width, height, locale, colorScheme, reducedMotion = 
   const page = await context.newPage();
   page.setDefaultTimeout(PATIENCE);
   const faults = [];
-  page.on("console", (message) => { if (["error", "warning"].includes(message.type())) faults.push(message.text()); });
+  page.on("console", (message) => {
+    // A font that is needed only once there are figures is late where the machine is slow, which is no fault.
+    const late = message.text().includes("was preloaded using link preload but not used");
+    if (["error", "warning"].includes(message.type()) && !late) faults.push(message.text());
+  });
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("request", (request) => { if (new URL(request.url()).origin !== base) faults.push(`asked ${request.url()}`); });
   page.on("requestfailed", (request) => {
@@ -49,7 +53,11 @@ const state = (page, wanted) => page.waitForFunction((wanted) => document.body.d
 const textOf = (page, selector) => page.locator(selector).textContent();
 
 async function shot(page, name) {
-  if (shots) await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
+  if (!shots) return;
+  // Digits that roll are caught halfway.
+  await page.emulateMedia({ reducedMotion: "reduce" });
+  await page.screenshot({ path: `${shots}/${name}.png`, fullPage: true });
+  await page.emulateMedia({ reducedMotion: "no-preference" });
 }
 
 async function fits(page, wall) {
@@ -59,6 +67,9 @@ async function fits(page, wall) {
     cut: [...document.querySelectorAll(".panel")]
       .filter((panel) => panel.scrollHeight > panel.clientHeight + 1 || panel.scrollWidth > panel.clientWidth + 1)
       .map((panel) => panel.className),
+    short: [...document.querySelectorAll(".shares .name, .category .name, .ranks a")]
+      .filter((name) => name.scrollWidth > name.clientWidth)
+      .map((name) => name.textContent),
     covered: [...document.querySelectorAll(".headline h1")]
       .map((name) => {
         const { top, height } = document.getElementById("net").getBoundingClientRect();
@@ -67,9 +78,24 @@ async function fits(page, wall) {
   }));
   assert.ok(found.wide <= 0, `the page is ${found.wide} px too wide`);
   assert.deepEqual(found.cut, [], "panels are cut off");
+  if (wall) assert.deepEqual(found.short, [], "names are cut short");
   // A seventh of their line is above the digits.
   assert.ok(found.covered.every((share) => share <= 1 / 7), `digits cover the headline's name: ${found.covered}`);
   if (wall) assert.ok(found.high <= 0, `a wall cannot scroll, but the page is ${found.high} px too high`);
+}
+
+/** The size of the smallest text that a wall shows, in rem, and of the smallest on the curve's axes. */
+async function smallest(page) {
+  return page.evaluate(() => {
+    const rem = parseFloat(getComputedStyle(document.documentElement).fontSize);
+    const sizes = (elements) => elements
+      .filter((element) => element.getClientRects().length > 0 && element.textContent.trim() !== "")
+      .filter((element) => [...element.childNodes].some((node) => node.nodeType === Node.TEXT_NODE && node.data.trim() !== ""))
+      .map((element) => [parseFloat(getComputedStyle(element).fontSize) / rem, `${element.className || element.tagName} ${element.textContent}`])
+      .sort(([a], [b]) => a - b);
+    const words = sizes([...document.querySelectorAll("body *:not(.sr):not(script)")].filter((element) => !element.closest(".sr, dialog, .skip, svg")));
+    return { words: words[0], axes: sizes([...document.querySelectorAll("#plot text")])[0] };
+  });
 }
 
 /** The largest day that there ever was, and ten times that, in one figure. */
@@ -160,6 +186,12 @@ const checks = {
         await page.waitForFunction(() => document.querySelector("#plot path.now"));
         assert.equal(await page.evaluate(() => document.documentElement.lang), locale);
         await fits(page, width >= 1800);
+        if (width >= 1800) {
+          // A wall three metres high is a hundred units of text high, less a third: 1.2 can be read at ten metres.
+          const { words, axes } = await smallest(page);
+          assert.ok(axes[0] >= 1.199, `${axes[1]}: ${axes[0]} rem on an axis`);
+          assert.ok(words[0] >= 0.999, `${words[1]}: ${words[0]} rem on a wall`);
+        }
         if (name !== "small") await shot(page, `${name}-${locale}-${colorScheme}`);
         await holdsARecord(page);
         await close();

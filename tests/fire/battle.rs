@@ -116,6 +116,7 @@ impl Battle {
             Fault::Replace => self.replace(draw),
             Fault::Zombie => self.zombie(draw)?,
             Fault::BrokerKill => self.kill_broker(draw)?,
+            Fault::BrokerRestart => self.restart_broker(draw)?,
             Fault::BrokerPause => self.pause_broker(draw),
             Fault::Cut => self.cut(draw),
             Fault::Delay => self.delay(draw),
@@ -295,6 +296,27 @@ impl Battle {
         Ok(Struck::once(
             self.reader.watch(),
             format!("down for {:.1} s and its start", down.as_secs_f64()),
+        ))
+    }
+
+    /// An upgrade of the broker: it has time to say farewell to its clients, and to close its logs.
+    fn restart_broker(&mut self, draw: &mut StdRng) -> Result<Struck, Failure> {
+        let stopping = Instant::now();
+        if !self.ground.server.stop() {
+            let log = self.ground.server.log_tail();
+            return Err(Failure::Broken(format!("the broker did not stop in order\n{log}")));
+        }
+        let stopped = stopping.elapsed();
+        let down = pause(draw, 0, 3_000);
+        self.pass(down);
+        self.ground.server.restart()?;
+        Ok(Struck::once(
+            self.reader.watch(),
+            format!(
+                "stopped in {:.1} s, down for {:.1} s and its start",
+                stopped.as_secs_f64(),
+                down.as_secs_f64()
+            ),
         ))
     }
 

@@ -11,6 +11,8 @@ pub enum Fault {
     Zombie,
     /// `kill -9` of the broker, which is started again.
     BrokerKill,
+    /// The broker is stopped in order and started again, as at every upgrade.
+    BrokerRestart,
     /// The broker is frozen for seconds.
     BrokerPause,
     /// All connections are cut, and refused for a while.
@@ -29,11 +31,12 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Fault; 11] = [
+    pub const ALL: [Fault; 12] = [
         Fault::Kill,
         Fault::Replace,
         Fault::Zombie,
         Fault::BrokerKill,
+        Fault::BrokerRestart,
         Fault::BrokerPause,
         Fault::Cut,
         Fault::Delay,
@@ -50,6 +53,7 @@ impl Fault {
             Fault::Replace => "replace",
             Fault::Zombie => "zombie",
             Fault::BrokerKill => "broker-kill",
+            Fault::BrokerRestart => "broker-restart",
             Fault::BrokerPause => "broker-pause",
             Fault::Cut => "cut",
             Fault::Delay => "delay",
@@ -67,6 +71,7 @@ impl Fault {
             Fault::Replace => "kill -9 of a settle, another one takes over",
             Fault::Zombie => "settle frozen past its session, thawed later",
             Fault::BrokerKill => "kill -9 of the broker, restart",
+            Fault::BrokerRestart => "broker stopped in order, restart",
             Fault::BrokerPause => "broker frozen for 2 to 15 s",
             Fault::Cut => "connections cut and refused for up to 4 s",
             Fault::Delay => "every message 20 to 150 ms late for 6 s",
@@ -81,7 +86,7 @@ impl Fault {
     /// process: where the only broker vanishes from its own metadata for a moment, a call that waits for
     /// the group's coordinator is never answered (librdkafka issues 5456 and 5511).
     pub fn may_hang_clients(self) -> bool {
-        matches!(self, Fault::BrokerKill | Fault::BrokerPause)
+        matches!(self, Fault::BrokerKill | Fault::BrokerRestart | Fault::BrokerPause)
     }
 
     /// From when its recovery counts.
@@ -94,6 +99,7 @@ impl Fault {
             | Fault::SnapshotsFull => "strike",
             Fault::Storm => "last change",
             Fault::BrokerKill
+            | Fault::BrokerRestart
             | Fault::BrokerPause
             | Fault::Cut
             | Fault::Delay

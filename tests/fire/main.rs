@@ -11,7 +11,7 @@ use std::time::{Duration, SystemTime};
 
 use clap::Parser;
 use e2e::fire::{Fault, Scenario, play};
-use e2e::process::build;
+use e2e::process::{build, choose_binary};
 
 /// Put the pipeline on a real Kafka under fire, and print what came of it.
 #[derive(Debug, Parser)]
@@ -42,6 +42,9 @@ struct Arguments {
     /// Partitions of every topic.
     #[arg(long, value_name = "N", default_value_t = 4)]
     partitions: u32,
+    /// Play with this `floodgate`, as it is, instead of building one.
+    #[arg(long, value_name = "FILE")]
+    binary: Option<PathBuf>,
     /// Leave what each process logged in this directory.
     #[arg(long, value_name = "DIR")]
     logs: Option<PathBuf>,
@@ -52,8 +55,12 @@ struct Arguments {
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
-    if !build() {
-        eprintln!("floodgate could not be built");
+    let is_there = match arguments.binary.clone() {
+        Some(file) => file.is_file() && choose_binary(file),
+        None => build(),
+    };
+    if !is_there {
+        eprintln!("floodgate could not be built, or is not where --binary says");
         return ExitCode::FAILURE;
     }
     let scenario = scenario(&arguments);

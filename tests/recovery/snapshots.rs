@@ -213,9 +213,12 @@ fn a_store_that_fails_in_passing_stops_no_order() {
     }
     world.settle(&mut hand);
     world.assert_settled("while the store is broken");
+    let trouble = hand.partition(0).snapshot_trouble;
+    assert!(trouble.is_some_and(|why| why.contains("the shelf is broken")), "nobody is told");
     world.store.set_broken(false);
     world.publish();
     world.settle(&mut hand);
+    assert_eq!(hand.partition(0).snapshot_trouble, None);
     let newest = world.snapshots(0).first().copied();
     assert_eq!(newest, world.committed(0).offset, "snapshots are taken again");
     world.stop(hand);

@@ -4,6 +4,7 @@
 //! the board.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use serde::Serialize;
 
@@ -57,8 +58,8 @@ impl Counters {
     }
 }
 
-/// Something that partitions are summed of.
-pub(crate) trait Sum: Copy + Default {
+/// Something that partitions are summed of. By default it counts nothing, as if it were not there.
+pub(crate) trait Sum: Copy + Default + PartialEq {
     /// Takes one part out and puts another in.
     fn exchange(&mut self, old: &Self, new: &Self);
 }
@@ -88,18 +89,23 @@ impl Sum for AllCounters {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Merged<V> {
     sum: V,
-    /// By partition, ascending.
+    /// By partition, ascending. A part that counts nothing is not kept.
     parts: Vec<(u32, V)>,
 }
 
 impl<V: Sum> Merged<V> {
-    pub(crate) fn set(&mut self, partition: u32, new: &V) {
-        let at = self.parts.binary_search_by_key(&partition, |(partition, _)| *partition);
-        let index = at.unwrap_or_else(|index| {
-            self.parts.insert(index, (partition, V::default()));
-            index
-        });
-        let old = std::mem::replace(&mut self.parts[index].1, *new);
+    fn set(&mut self, partition: u32, new: &V) {
+        let is_something = *new != V::default();
+        let old = match self.parts.binary_search_by_key(&partition, |(partition, _)| *partition) {
+            Ok(index) if is_something => std::mem::replace(&mut self.parts[index].1, *new),
+            Ok(index) => self.parts.remove(index).1,
+            Err(index) => {
+                if is_something {
+                    self.parts.insert(index, (partition, *new));
+                }
+                V::default()
+            }
+        };
         self.sum.exchange(&old, new);
     }
 
@@ -110,3 +116,24 @@ impl<V: Sum> Merged<V> {
 
 /// Counters of all values of a dimension.
 pub(crate) type ByValue<K> = BTreeMap<K, Merged<Counters>>;
+
+/// Sets a partition's part of a value's counter. A value of which no part is left is not kept.
+pub(crate) fn set<K: Ord, V: Sum>(
+    values: &mut BTreeMap<K, Merged<V>>,
+    value: K,
+    partition: u32,
+    new: &V,
+) {
+    match values.entry(value) {
+        Entry::Occupied(mut found) => {
+            found.get_mut().set(partition, new);
+            if found.get().parts.is_empty() {
+                found.remove();
+            }
+        }
+        Entry::Vacant(place) if *new != V::default() => {
+            place.insert(Merged::default()).set(partition, new);
+        }
+        Entry::Vacant(_) => {}
+    }
+}

@@ -279,16 +279,41 @@ impl Taken {
 }
 
 fn top(totals: &DayTotals) -> Top {
-    let shops = &totals.shops;
-    let merchants = ranking::page(shops.all_merchants(), By::Settled, 0, TOP);
-    let locations = ranking::page(shops.all_locations(), By::Settled, 0, TOP);
+    let (merchants, locations) = (totals.shops.all_merchants(), totals.shops.all_locations());
+    let (merchant_count, location_count) = (merchants.len(), locations.len());
+    let merchants = ranking::page(merchants, By::Settled, 0, TOP);
+    let locations = ranking::page(locations, By::Settled, 0, TOP);
     let merchant =
         |(merchant, counters): (u64, Counters)| Item::new(merchant.to_string(), counters);
     let location = |(place, counters)| LocationItem::new(place, counters);
     Top {
         merchants: merchants.into_iter().map(merchant).collect(),
         locations: locations.into_iter().map(location).collect(),
-        merchant_count: shops.merchant_count(),
-        location_count: shops.location_count(),
+        merchant_count,
+        location_count,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With partitioner `any` a merchant's orders may come in any partition.
+    #[test]
+    fn a_store_of_two_partitions_is_one_store() {
+        let mut totals = Totals::new(28_800_000, 1);
+        for partition in [0, 1] {
+            for (dimension, value) in [("merchant", "7"), ("location", "7:1")] {
+                let key = format!("{partition}/2025-11-11/{dimension}/{value}");
+                let value = format!(
+                    r#"{{"partition":{partition},"day":"2025-11-11","dimension":"{dimension}","value":"{value}","orders_placed":1,"placed":2,"orders_settled":3,"units_settled":4,"settled":5,"orders_refunded":6,"refunded":7,"offset":12,"at":1762790400000}}"#
+                );
+                let record = CounterRecord::read(Some(key.as_bytes()), Some(value.as_bytes()));
+                totals.apply(&record.unwrap());
+            }
+        }
+        let top = top(totals.days.values().next().unwrap());
+        assert_eq!((top.merchants.len(), top.merchant_count), (1, 1));
+        assert_eq!((top.locations.len(), top.location_count), (1, 1));
     }
 }

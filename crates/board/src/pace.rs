@@ -5,6 +5,7 @@
 //! spread thinner, and a second counts when every record of it has had time to come.
 
 use crate::calendar::SECONDS_A_DAY;
+use crate::record::PARTITIONS_MAX;
 
 /// A second is complete when the newest figure is this much younger: counters are written within one
 /// second of their change and visible with the next commit.
@@ -25,9 +26,6 @@ pub(crate) struct Pace {
     newest_second: usize,
 }
 
-/// Most partitions that a topic may have for its pace to be told.
-const PARTITIONS_MAX: usize = 100_000;
-
 impl Pace {
     pub(crate) fn new(day_starts_at_ms: u64) -> Pace {
         let seconds = vec![0; SECONDS_A_DAY];
@@ -36,10 +34,10 @@ impl Pace {
 
     /// A partition's total of orders placed at a time.
     pub(crate) fn record(&mut self, partition: u32, at_ms: u64, orders_placed: u64) {
-        let index = partition as usize;
-        if index >= PARTITIONS_MAX {
+        if partition >= PARTITIONS_MAX {
             return;
         }
+        let index = partition as usize;
         if self.newest.len() <= index {
             self.newest.resize(index + 1, None);
         }

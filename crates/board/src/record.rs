@@ -1,14 +1,22 @@
 //! A record of the topic `gmv` as the contract, section 6, describes it.
 //!
 //! Only reading: what becomes of it is for [`crate::totals`] to say. Invariant: whatever is not a
-//! counter of the contract is a named [`Unreadable`], never a wrong figure.
+//! counter of the contract is a named [`Unreadable`], never a wrong figure; a counter has one name.
 
 use std::borrow::Cow;
+use std::str::FromStr;
 
 use serde::Deserialize;
 
-use crate::calendar::Day;
+use crate::calendar::{Day, MINUTE_MS};
 use crate::counters::{Answers, Counters};
+
+/// Most partitions that a topic may have.
+pub(crate) const PARTITIONS_MAX: u32 = 100_000;
+/// The latest time that the contract knows, in milliseconds since 1970-01-01 UTC.
+const TIME_MAX_MS: u64 = 1_000_000_000_000_000;
+/// Longest name of a category.
+const CATEGORY_MAX: usize = 32;
 
 /// Why a record counts nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -22,9 +30,15 @@ pub enum Unreadable {
     /// A dimension that the contract does not know.
     #[error("its dimension is not one of the contract's")]
     UnknownDimension,
-    /// The value does not belong to the dimension.
+    /// The value does not belong to the dimension, or is not written as the contract does.
     #[error("its value does not belong to its dimension")]
     WrongValue,
+    /// The key is not that of the counter in the value.
+    #[error("its key is that of another counter")]
+    WrongKey,
+    /// A partition or a time that there cannot be.
+    #[error("its partition or its time is out of range")]
+    OutOfRange,
 }
 
 /// A dimension of few values, each with a name.
@@ -55,6 +69,23 @@ impl Split {
             Split::Fulfilment => "fulfilment",
             Split::Province => "province",
             Split::Category => "category",
+        }
+    }
+
+    fn has(self, value: &str) -> bool {
+        match self {
+            Split::Channel => matches!(
+                value,
+                "app" | "web" | "mini_program" | "livestream" | "store" | "phone" | "other"
+            ),
+            Split::Area => matches!(value, "urban" | "rural"),
+            Split::Fulfilment => matches!(value, "ship" | "pickup"),
+            Split::Province => matches!(value.as_bytes(), [b'0'..=b'9', b'0'..=b'9']),
+            Split::Category => {
+                let is_known =
+                    |byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+                (1..=CATEGORY_MAX).contains(&value.len()) && value.bytes().all(is_known)
+            }
         }
     }
 }
@@ -105,15 +136,42 @@ struct Value<'a> {
     settled: u128,
     orders_refunded: u64,
     refunded: u128,
-    #[serde(default)]
-    orders_rejected: u64,
-    #[serde(default)]
-    orders_released: u64,
-    #[serde(default)]
-    dead_letters: u64,
-    #[serde(default)]
-    duplicates: u64,
+    /// These four are there for dimension `all`.
+    orders_rejected: Option<u64>,
+    orders_released: Option<u64>,
+    dead_letters: Option<u64>,
+    duplicates: Option<u64>,
+    /// It has to be there, and that is all.
+    #[serde(rename = "offset")]
+    _offset: u64,
     at: u64,
+}
+
+impl Value<'_> {
+    fn answers(&self) -> Option<Answers> {
+        Some(Answers {
+            orders_rejected: self.orders_rejected?,
+            orders_released: self.orders_released?,
+            dead_letters: self.dead_letters?,
+            duplicates: self.duplicates?,
+        })
+    }
+}
+
+/// What a key names: partition, day, dimension and value.
+type Named<'a> = (u32, &'a str, &'a str, &'a str);
+
+/// The key is `partition/day/dimension/value`.
+fn named(key: &[u8]) -> Option<Named<'_>> {
+    let mut parts = std::str::from_utf8(key).ok()?.splitn(4, '/');
+    Some((number(parts.next()?)?, parts.next()?, parts.next()?, parts.next()?))
+}
+
+/// A number as the contract writes it: `+7` and `07` would be other names of the same.
+fn number<N: FromStr>(text: &str) -> Option<N> {
+    let is_plain = text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_shortest = text == "0" || !text.starts_with('0');
+    (is_plain && is_shortest).then(|| text.parse().ok()).flatten()
 }
 
 impl<'a> CounterRecord<'a> {
@@ -126,13 +184,13 @@ impl<'a> CounterRecord<'a> {
         let Some(value) = value else { return CounterRecord::deleted(key.unwrap_or_default()) };
         let value: Value<'a> =
             serde_json::from_slice(value).map_err(|_| Unreadable::NotACounter)?;
-        let answers = Answers {
-            orders_rejected: value.orders_rejected,
-            orders_released: value.orders_released,
-            dead_letters: value.dead_letters,
-            duplicates: value.duplicates,
-        };
-        Ok(CounterRecord {
+        let names = (value.partition, &*value.day, &*value.dimension, &*value.value);
+        let is_its_key = key.and_then(named) == Some(names);
+        if value.partition >= PARTITIONS_MAX || value.at > TIME_MAX_MS {
+            return Err(Unreadable::OutOfRange);
+        }
+        let answers = value.answers();
+        let record = CounterRecord {
             partition: value.partition,
             day: value.day.parse().map_err(|_| Unreadable::NoDay)?,
             subject: subject(&value.dimension, value.value, answers)?,
@@ -146,46 +204,58 @@ impl<'a> CounterRecord<'a> {
                 refunded: value.refunded,
             },
             at_ms: value.at,
-        })
+        };
+        if is_its_key { Ok(record) } else { Err(Unreadable::WrongKey) }
     }
 
-    /// The key is `partition/day/dimension/value`.
     fn deleted(key: &'a [u8]) -> Result<CounterRecord<'a>, Unreadable> {
-        let key = std::str::from_utf8(key).map_err(|_| Unreadable::NotACounter)?;
-        let mut parts = key.splitn(4, '/');
-        let mut part = || parts.next().ok_or(Unreadable::NotACounter);
-        let (partition, day, dimension, value) = (part()?, part()?, part()?, part()?);
+        let (partition, day, dimension, value) = named(key).ok_or(Unreadable::NotACounter)?;
         Ok(CounterRecord {
-            partition: partition.parse().map_err(|_| Unreadable::NotACounter)?,
+            partition,
             day: day.parse().map_err(|_| Unreadable::NoDay)?,
-            subject: subject(dimension, Cow::Borrowed(value), Answers::default())?,
+            subject: subject(dimension, Cow::Borrowed(value), Some(Answers::default()))?,
             counters: Counters::default(),
             at_ms: 0,
         })
     }
+
+    /// Whether nothing is counted, as of a counter that was deleted: a counter exists from its first
+    /// event on.
+    pub(crate) fn is_deleted(&self) -> bool {
+        let answers = match self.subject {
+            Subject::All(answers) => answers,
+            _ => Answers::default(),
+        };
+        self.counters == Counters::default() && answers == Answers::default()
+    }
 }
 
+/// `answers` is for dimension `all` alone.
 fn subject<'a>(
     dimension: &str,
     value: Cow<'a, str>,
-    answers: Answers,
+    answers: Option<Answers>,
 ) -> Result<Subject<'a>, Unreadable> {
     if let Some(split) = Split::ALL.into_iter().find(|split| split.name() == dimension) {
-        return Ok(Subject::Split(split, value));
+        let subject = split.has(&value).then_some(Subject::Split(split, value));
+        return subject.ok_or(Unreadable::WrongValue);
     }
-    let number = |text: &str| text.parse().map_err(|_| Unreadable::WrongValue);
-    match dimension {
-        "all" if value == "all" => Ok(Subject::All(answers)),
-        "all" => Err(Unreadable::WrongValue),
-        "minute" => number(&value).map(Subject::Minute),
-        "merchant" => number(&value).map(Subject::Merchant),
-        "location" => {
-            let (merchant, location) = value.split_once(':').ok_or(Unreadable::WrongValue)?;
-            let location = location.parse().map_err(|_| Unreadable::WrongValue)?;
-            Ok(Subject::Location(number(merchant)?, location))
+    let subject = match dimension {
+        "all" if value == "all" => {
+            return answers.map(Subject::All).ok_or(Unreadable::NotACounter);
         }
-        _ => Err(Unreadable::UnknownDimension),
-    }
+        "all" => None,
+        "minute" => {
+            let minute = number(&value).filter(|minute| *minute <= TIME_MAX_MS / MINUTE_MS);
+            minute.map(Subject::Minute)
+        }
+        "merchant" => number(&value).map(Subject::Merchant),
+        "location" => value.split_once(':').and_then(|(merchant, location)| {
+            Some(Subject::Location(number(merchant)?, number(location)?))
+        }),
+        _ => return Err(Unreadable::UnknownDimension),
+    };
+    subject.ok_or(Unreadable::WrongValue)
 }
 
 #[cfg(test)]
@@ -205,14 +275,19 @@ mod tests {
         )
     }
 
-    fn read<'a>(text: &'a str) -> Result<CounterRecord<'a>, Unreadable> {
-        CounterRecord::read(Some(b"key"), Some(text.as_bytes()))
+    /// A record with this value, under the key that belongs to it.
+    fn read<'a>(key: &'a str, text: &'a str) -> Result<CounterRecord<'a>, Unreadable> {
+        CounterRecord::read(Some(key.as_bytes()), Some(text.as_bytes()))
+    }
+
+    fn key(dimension: &str, value: &str) -> String {
+        format!("3/2025-11-11/{dimension}/{value}")
     }
 
     #[test]
     fn no_field_is_taken_for_another() {
-        let text = written("all", "all");
-        let record = read(&text).unwrap();
+        let (key, text) = (key("all", "all"), written("all", "all"));
+        let record = read(&key, &text).unwrap();
         assert_eq!((record.partition, record.day, record.at_ms), (3, Day(20_403), 1762790400000));
         let Counters { orders_placed, placed, orders_settled, units_settled, settled, .. } =
             record.counters;
@@ -238,8 +313,8 @@ mod tests {
             ("location", "1001:7", Subject::Location(1001, 7)),
         ];
         for (dimension, value, subject) in table {
-            assert_eq!(read(&written(dimension, value)).unwrap().subject, subject);
-            let key = format!("3/2025-11-11/{dimension}/{value}");
+            let key = key(dimension, value);
+            assert_eq!(read(&key, &written(dimension, value)).unwrap().subject, subject);
             let deleted = CounterRecord::read(Some(key.as_bytes()), None).unwrap();
             assert_eq!((deleted.partition, deleted.subject), (3, subject));
             assert_eq!(deleted.counters, Counters::default());
@@ -248,20 +323,83 @@ mod tests {
 
     #[test]
     fn what_is_no_counter_is_told_by_name() {
-        let text = written("all", "all");
+        let all = written("all", "all");
+        let without = |field: &str| {
+            let from = all.find(field).unwrap();
+            let to = from + all[from..].find(',').unwrap();
+            format!("{}{}", &all[..from], &all[to + 1..])
+        };
         let table = [
             (String::new(), Unreadable::NotACounter),
             ("{}".to_owned(), Unreadable::NotACounter),
-            (text.replace("2025-11-11", "2025-11-31"), Unreadable::NoDay),
-            (text.replace("\"refunded\":7,", ""), Unreadable::NotACounter),
-            (written("brand", "x"), Unreadable::UnknownDimension),
-            (written("all", "some"), Unreadable::WrongValue),
-            (written("minute", "noon"), Unreadable::WrongValue),
-            (written("location", "1001"), Unreadable::WrongValue),
+            (all.replace("2025-11-11", "2025-11-31"), Unreadable::NoDay),
+            (without("\"refunded\""), Unreadable::NotACounter),
+            (without("\"offset\""), Unreadable::NotACounter),
+            // A figure that is missing is not 0.
+            (without("\"orders_rejected\""), Unreadable::NotACounter),
+            (without("\"orders_released\""), Unreadable::NotACounter),
+            (without("\"dead_letters\""), Unreadable::NotACounter),
+            (without("\"duplicates\""), Unreadable::NotACounter),
+            // From the future it would keep old figures from ever looking old.
+            (all.replace("1762790400000", "1000000000000001"), Unreadable::OutOfRange),
+            (all.replace("\"partition\":3", "\"partition\":100000"), Unreadable::OutOfRange),
         ];
         for (text, why) in table {
-            assert_eq!(read(&text), Err(why), "{text}");
+            assert_eq!(read(&key("all", "all"), &text), Err(why), "{text}");
         }
         assert_eq!(CounterRecord::read(None, None), Err(Unreadable::NotACounter));
+    }
+
+    /// Neither as a figure nor as its deletion: a second name of a value would count it twice.
+    #[test]
+    fn a_value_is_one_of_its_dimension_and_has_one_name() {
+        let table = [
+            ("brand", "x", Unreadable::UnknownDimension),
+            ("all", "some", Unreadable::WrongValue),
+            ("channel", "App", Unreadable::WrongValue),
+            ("area", "suburb", Unreadable::WrongValue),
+            ("fulfilment", "", Unreadable::WrongValue),
+            ("province", "330", Unreadable::WrongValue),
+            ("province", "3x", Unreadable::WrongValue),
+            ("category", "", Unreadable::WrongValue),
+            ("category", "agri/fruit", Unreadable::WrongValue),
+            ("category", "a-category-name-of-33-characters-", Unreadable::WrongValue),
+            ("minute", "noon", Unreadable::WrongValue),
+            ("minute", "029379840", Unreadable::WrongValue),
+            ("minute", "16666666667", Unreadable::WrongValue),
+            ("merchant", "+7", Unreadable::WrongValue),
+            ("merchant", "18446744073709551616", Unreadable::WrongValue),
+            ("location", "1001", Unreadable::WrongValue),
+            ("location", "1001:07", Unreadable::WrongValue),
+            ("location", "01001:7", Unreadable::WrongValue),
+        ];
+        for (dimension, value, why) in table {
+            let key = key(dimension, value);
+            assert_eq!(read(&key, &written(dimension, value)), Err(why), "{key}");
+            assert_eq!(CounterRecord::read(Some(key.as_bytes()), None), Err(why), "{key}");
+        }
+    }
+
+    /// Compaction goes by keys: under another one a counter would stay beside its successors.
+    #[test]
+    fn a_counter_under_the_key_of_another_is_none() {
+        let text = written("merchant", "7");
+        assert!(read("3/2025-11-11/merchant/7", &text).is_ok());
+        for other in [
+            "",
+            "key",
+            "2/2025-11-11/merchant/7",
+            "03/2025-11-11/merchant/7",
+            "3/2025-11-12/merchant/7",
+            "3/2025-11-11/location/7",
+            "3/2025-11-11/merchant/8",
+            "3/2025-11-11/merchant/7/",
+        ] {
+            assert_eq!(read(other, &text), Err(Unreadable::WrongKey), "{other}");
+        }
+        let keyless = CounterRecord::read(None, Some(text.as_bytes()));
+        assert_eq!(keyless, Err(Unreadable::WrongKey));
+        let deleted = CounterRecord::read(Some(b"03/2025-11-11/merchant/7"), None);
+        assert_eq!(deleted, Err(Unreadable::NotACounter));
     }
 }

@@ -2,7 +2,8 @@
 //!
 //! Flat rows, found by number through two maps: some 145 bytes for a merchant and 75 for a location,
 //! map entries included. A merchant whose records come from more than one partition (partitioner
-//! `any`) has a row for each, chained. Invariant: a row is one partition's last word on its counter.
+//! `any`) has a row for each, chained. Invariant: a row is one partition's last word on its counter;
+//! one that counts nothing is passed over, as if it were not there.
 
 use std::collections::HashMap;
 
@@ -65,12 +66,15 @@ pub(crate) struct Shops {
     merchants: Vec<MerchantRow>,
     location_rows: HashMap<(u32, u32), u32>,
     locations: Vec<LocationRow>,
+    /// Rows of both kinds that count something.
+    counting: usize,
 }
 
 impl Shops {
     pub(crate) fn set_merchant(&mut self, partition: u32, merchant: u64, counters: Counters) {
         let row = self.merchant_row(partition, merchant);
-        self.merchants[row as usize].counters = counters;
+        let row = &mut self.merchants[row as usize].counters;
+        replace(row, counters, &mut self.counting);
     }
 
     pub(crate) fn set_location(
@@ -85,10 +89,16 @@ impl Shops {
             let first = &mut self.merchants[merchant_row as usize].first_location;
             let row = number(locations.len());
             let next = std::mem::replace(first, row);
+            let counters = LocationCounters::default();
             locations.push(LocationRow { merchant_row, location, next, counters });
             row
         });
-        locations[row as usize].counters = counters;
+        replace(&mut locations[row as usize].counters, counters, &mut self.counting);
+    }
+
+    /// Whether nothing is counted of anybody.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.counting == 0
     }
 
     /// The row of a merchant in a partition, made if there is none: a location's record may come
@@ -122,7 +132,9 @@ impl Shops {
             while location != NONE {
                 let LocationRow { location: id, next, counters, .. } =
                     &self.locations[location as usize];
-                shop.locations.push((*id, *counters));
+                if *counters != LocationCounters::default() {
+                    shop.locations.push((*id, *counters));
+                }
                 location = *next;
             }
             row = found.next;
@@ -135,21 +147,13 @@ impl Shops {
             }
             same
         });
-        Some(shop)
-    }
-
-    pub(crate) fn merchant_count(&self) -> usize {
-        self.first_rows.len()
-    }
-
-    pub(crate) fn location_count(&self) -> usize {
-        self.locations.len()
+        (shop != Shop::default()).then_some(shop)
     }
 
     /// All merchants, partitions added up.
     pub(crate) fn all_merchants(&self) -> Vec<(u64, Counters)> {
-        let mut all: Vec<_> =
-            self.merchants.iter().map(|row| (row.merchant, row.counters)).collect();
+        let counting = self.merchants.iter().filter(|row| row.counters != Counters::default());
+        let mut all: Vec<_> = counting.map(|row| (row.merchant, row.counters)).collect();
         if self.has_chains() {
             all.sort_unstable_by_key(|(merchant, _)| *merchant);
             all.dedup_by(|again, kept| {
@@ -174,7 +178,8 @@ impl Shops {
             let merchant = self.merchants[row.merchant_row as usize].merchant;
             ((merchant, row.location), row.counters)
         };
-        let mut all: Vec<_> = self.locations.iter().map(place).collect();
+        let counting = |row: &&LocationRow| row.counters != LocationCounters::default();
+        let mut all: Vec<_> = self.locations.iter().filter(counting).map(place).collect();
         if self.has_chains() {
             all.sort_unstable_by_key(|(place, _)| *place);
             all.dedup_by(|again, kept| {
@@ -187,6 +192,13 @@ impl Shops {
         }
         all
     }
+}
+
+/// Puts a row's new counters in the place of its old ones.
+fn replace<C: Default + PartialEq>(row: &mut C, new: C, counting: &mut usize) {
+    let counts = |counters: &C| usize::from(*counters != C::default());
+    *counting = *counting + counts(&new) - counts(row);
+    *row = new;
 }
 
 /// A row's number.
@@ -216,7 +228,7 @@ mod tests {
         let shop = shops.shop(7).unwrap();
         assert_eq!(shop.counters, settled(9));
         assert_eq!(shop.locations, [(3, at_location(5))]);
-        assert_eq!((shops.merchant_count(), shops.location_count()), (1, 1));
+        assert_eq!((shops.all_merchants().len(), shops.all_locations().len()), (1, 1));
         assert_eq!(shops.shop(8), None);
     }
 
@@ -239,6 +251,26 @@ mod tests {
         assert_eq!(merchants, [(1, settled(1)), (7, both)]);
         assert!(shops.all_locations().contains(&((7, 4), at_four)));
         assert_eq!(shops.all_locations().len(), 3);
+    }
+
+    #[test]
+    fn who_has_nothing_is_nobody() {
+        let mut shops = Shops::default();
+        shops.set_merchant(0, 7, Counters::default());
+        shops.set_location(1, (7, 3), LocationCounters::default());
+        assert_eq!(shops.shop(7), None);
+        for partition in [0, 1] {
+            shops.set_merchant(partition, 7, settled(9));
+            shops.set_location(partition, (7, 3), at_location(5));
+        }
+        shops.set_location(0, (7, 3), LocationCounters::default());
+        shops.set_merchant(0, 7, Counters::default());
+        let left = Shop { counters: settled(9), locations: vec![(3, at_location(5))] };
+        assert_eq!(shops.shop(7), Some(left));
+        shops.set_merchant(1, 7, Counters::default());
+        shops.set_location(1, (7, 3), LocationCounters::default());
+        assert_eq!(shops.shop(7), None);
+        assert_eq!((shops.all_merchants().len(), shops.all_locations().len()), (0, 0));
     }
 
     /// The bound that the module's documentation gives, without the maps' spare room.

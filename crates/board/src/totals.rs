@@ -1,12 +1,13 @@
 //! The state of the board: every partition's last word on every counter, added up.
 //!
 //! Records go in, figures stand ready; it knows no Kafka, no clock and no page. Invariant: records are
-//! absolute totals, so a record replaces its predecessor and reading one twice changes nothing.
+//! absolute totals, so a record replaces its predecessor and reading one twice changes nothing; and what
+//! was deleted leaves nothing behind, so that a board that starts now shows the same.
 
 use std::collections::BTreeMap;
 
 use crate::calendar::{Day, MINUTE_MS};
-use crate::counters::{AllCounters, ByValue, Counters, Merged};
+use crate::counters::{self, AllCounters, ByValue, Counters, Merged};
 use crate::milestones::Watched;
 use crate::pace::Pace;
 use crate::record::{CounterRecord, Split, Subject};
@@ -49,22 +50,18 @@ impl DayTotals {
         let CounterRecord { partition, counters, .. } = record;
         self.changes += 1;
         match &record.subject {
+            Subject::All(_) if record.is_deleted() => {}
             Subject::All(_) => {
                 self.newest_at_ms = self.newest_at_ms.max(record.at_ms);
                 self.pace.record(*partition, record.at_ms, counters.orders_placed);
             }
             Subject::Split(split, value) => {
                 let values = &mut self.splits[*split as usize];
-                match values.get_mut(value.as_ref()) {
-                    Some(merged) => merged.set(*partition, counters),
-                    None => {
-                        values.entry(value.as_ref().into()).or_default().set(*partition, counters)
-                    }
-                }
+                counters::set(values, value.as_ref().into(), *partition, counters);
             }
             Subject::Minute(minute) => {
                 if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(minute) {
-                    self.minutes.entry(*minute).or_default().set(*partition, counters);
+                    counters::set(&mut self.minutes, *minute, *partition, counters);
                 }
             }
             Subject::Merchant(merchant) => {
@@ -78,6 +75,12 @@ impl DayTotals {
                 self.shops.set_location(*partition, (*merchant, *location), counters);
             }
         }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.splits.iter().all(BTreeMap::is_empty)
+            && self.minutes.is_empty()
+            && self.shops.is_empty()
     }
 
     /// Each minute's beginning, in milliseconds, and its counters.
@@ -110,13 +113,23 @@ impl Totals {
     pub fn apply(&mut self, record: &CounterRecord<'_>) {
         if let Subject::All(answers) = record.subject {
             let counters = AllCounters { counters: record.counters, answers };
-            self.all.entry(record.day).or_default().set(record.partition, &counters);
+            counters::set(&mut self.all, record.day, record.partition, &counters);
         }
-        if record.at_ms > 0 {
-            self.newest_at_ms = self.newest_at_ms.max(Some(record.at_ms));
+        if record.is_deleted() {
+            self.delete(record);
+            return;
         }
+        self.newest_at_ms = self.newest_at_ms.max(Some(record.at_ms));
         if let Some(day) = self.day_to_keep(record.day) {
             day.apply(record);
+        }
+    }
+
+    fn delete(&mut self, record: &CounterRecord<'_>) {
+        let Some(day) = self.days.get_mut(&record.day) else { return };
+        day.apply(record);
+        if !self.all.contains_key(&record.day) && day.is_empty() {
+            self.days.remove(&record.day);
         }
     }
 
@@ -159,5 +172,71 @@ impl Totals {
             found.push(("location", format!("{merchant}:{location}"), counters));
         }
         found
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TODAY: &str = "2025-11-11";
+
+    fn written(day: &str, dimension: &str, value: &str) -> (String, String) {
+        let further = match dimension {
+            "all" => r#""orders_rejected":1,"orders_released":0,"dead_letters":0,"duplicates":0,"#,
+            _ => "",
+        };
+        let text = format!(
+            r#"{{"partition":0,"day":"{day}","dimension":"{dimension}","value":"{value}","orders_placed":1,"placed":2,"orders_settled":3,"units_settled":4,"settled":5,"orders_refunded":6,"refunded":7,{further}"offset":12,"at":1762790400000}}"#
+        );
+        (format!("0/{day}/{dimension}/{value}"), text)
+    }
+
+    fn set(totals: &mut Totals, (key, text): &(String, String)) {
+        let record = CounterRecord::read(Some(key.as_bytes()), Some(text.as_bytes()));
+        totals.apply(&record.unwrap());
+    }
+
+    fn delete(totals: &mut Totals, (key, _): &(String, String)) {
+        totals.apply(&CounterRecord::read(Some(key.as_bytes()), None).unwrap());
+    }
+
+    /// A board that starts now finds nothing of what was deleted, not even a value with zeros.
+    #[test]
+    fn what_is_deleted_is_as_if_it_had_never_been() {
+        let values = [
+            ("all", "all"),
+            ("channel", "app"),
+            ("category", "agri.fruit"),
+            ("minute", "29379840"),
+            ("merchant", "7"),
+            ("location", "7:1"),
+        ];
+        let written = values.map(|(dimension, value)| written(TODAY, dimension, value));
+        for first in 0..written.len() {
+            let mut totals = Totals::new(28_800_000, 2);
+            written.iter().for_each(|record| set(&mut totals, record));
+            let day = TODAY.parse().unwrap();
+            assert_eq!(totals.counters(day).len(), written.len());
+            for offset in 0..written.len() {
+                delete(&mut totals, &written[(first + offset) % written.len()]);
+            }
+            assert_eq!(totals.counters(day), [("all", "all".to_owned(), Counters::default())]);
+            assert!(totals.all.is_empty() && totals.days.is_empty(), "{first}: {totals:?}");
+        }
+    }
+
+    /// What is deleted may be of a day that was never seen, later than all that are kept.
+    #[test]
+    fn a_deletion_takes_the_place_of_no_day() {
+        let mut totals = Totals::new(28_800_000, 1);
+        let sold = written(TODAY, "merchant", "7");
+        set(&mut totals, &sold);
+        let before = totals.counters(TODAY.parse().unwrap());
+        for dimension in [("all", "all"), ("merchant", "7"), ("channel", "web")] {
+            delete(&mut totals, &written("2025-11-12", dimension.0, dimension.1));
+        }
+        assert_eq!(totals.counters(TODAY.parse().unwrap()), before);
+        assert_eq!(totals.days.len(), 1);
     }
 }

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use board::exposition::{CONTENT_TYPE, Exposition, Family, seconds_now};
+use board::exposition::{CONTENT_TYPE, Exposition, Family};
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use pipeline::status::{PartitionStatus, WorkerStatus};
 
@@ -83,7 +83,7 @@ pub(crate) const DEAD_LETTERS: Family =
 const PARTITION: &[&str] = &["partition"];
 
 /// Of each owned partition.
-pub(crate) const OWNED: [Family; 11] = [
+pub(crate) const OWNED: [Family; 12] = [
     Family::gauge(
         "floodgate_lag_records",
         PARTITION,
@@ -134,6 +134,11 @@ pub(crate) const OWNED: [Family; 11] = [
         "floodgate_snapshot_bytes",
         PARTITION,
         "Size of the newest snapshot, if this process has published it.",
+    ),
+    Family::gauge(
+        "floodgate_snapshot_failing",
+        PARTITION,
+        "1 while the last attempt to publish a snapshot failed.",
     ),
 ];
 
@@ -225,11 +230,10 @@ pub(crate) fn page(recorded: &PrometheusHandle, shown: Option<&Shown>) -> String
 }
 
 fn add_partitions(page: &mut Exposition, statuses: &[WorkerStatus]) {
-    let now_ms = (seconds_now() * 1_000.0) as u64;
     let owned: Vec<(String, [Option<f64>; OWNED.len()])> = statuses
         .iter()
         .flat_map(|status| &status.partitions)
-        .map(|partition| (partition.partition.to_string(), values(partition, now_ms)))
+        .map(|partition| (partition.partition.to_string(), values(partition)))
         .collect();
     let labels: Vec<[&str; 1]> = owned.iter().map(|(name, _)| [name.as_str()]).collect();
     for (number, family) in OWNED.iter().enumerate() {
@@ -240,7 +244,7 @@ fn add_partitions(page: &mut Exposition, statuses: &[WorkerStatus]) {
 }
 
 /// In the order of [`OWNED`]; what is not known has no sample.
-fn values(partition: &PartitionStatus, now_ms: u64) -> [Option<f64>; OWNED.len()] {
+fn values(partition: &PartitionStatus) -> [Option<f64>; OWNED.len()] {
     let count = |value: Option<u64>| value.map(|value| value as f64);
     let seconds = |ms: Option<u64>| ms.map(|ms| ms as f64 / 1_000.0);
     let remaining = match (partition.replay_until, partition.next) {
@@ -249,7 +253,7 @@ fn values(partition: &PartitionStatus, now_ms: u64) -> [Option<f64>; OWNED.len()
     };
     [
         count(partition.lag_records),
-        seconds(partition.lag_ms(now_ms)),
+        seconds(partition.lag_ms),
         count(partition.committed),
         count(partition.end),
         count(partition.log_end),
@@ -260,6 +264,7 @@ fn values(partition: &PartitionStatus, now_ms: u64) -> [Option<f64>; OWNED.len()
         Some(remaining as f64),
         seconds(partition.snapshot_age_ms),
         count(partition.snapshot_bytes),
+        Some(f64::from(u8::from(partition.snapshot_trouble.is_some()))),
     ]
 }
 

@@ -120,10 +120,12 @@ impl Fetcher {
         self.missed.take()
     }
 
-    /// End of what is readable: exact once the end was reached, the high watermark until then.
+    /// End of what is readable: exact once the end was reached, the high watermark until then, and
+    /// while something waits to be handed on: that was readable.
     pub(crate) fn readable_end(&self, partition: Partition) -> Option<Offset> {
         let started = self.started.iter().find(|started| started.partition == partition)?;
-        if started.at_end { Some(started.position) } else { started.reader.high_watermark() }
+        let is_exact = started.at_end && started.reader.waiting() == 0;
+        if is_exact { Some(started.position) } else { started.reader.high_watermark() }
     }
 
     /// The offset that the next record will get, as of the last fetch.

@@ -85,6 +85,8 @@ pub(crate) struct SnapshotState {
     pub(crate) newest_at: Duration,
     /// Its size in the store, if this worker has published it.
     pub(crate) newest_bytes: Option<u64>,
+    /// Why the last one that was taken could not be published.
+    pub(crate) trouble: Option<String>,
     /// Offset of the one that is being published.
     pub(crate) under_way: Option<Offset>,
     /// When the last one was taken, or the partition opened.
@@ -155,6 +157,7 @@ impl Working {
                 newest: snapshot,
                 newest_at: now,
                 newest_bytes: None,
+                trouble: None,
                 under_way: None,
                 taken_at: now,
                 records_since: 0,

@@ -99,6 +99,9 @@ pub struct PartitionStatus {
     pub end: Option<u64>,
     /// Records between `committed` and `end`.
     pub lag_records: Option<u64>,
+    /// For how long the oldest record that is not committed has been waiting, at most, in
+    /// milliseconds.
+    pub lag_ms: Option<u64>,
     /// End of the input as of the last fetch, records of undecided transactions included.
     pub log_end: Option<u64>,
     /// Log time, in milliseconds since 1970-01-01 UTC.
@@ -115,15 +118,16 @@ pub struct PartitionStatus {
     pub snapshot_age_ms: Option<u64>,
     /// Its size in the store, if this worker has published it.
     pub snapshot_bytes: Option<u64>,
+    /// Why the last attempt to publish a snapshot failed; none once one has worked. Work goes on.
+    pub snapshot_trouble: Option<String>,
     /// The running digest.
     pub digest: Option<String>,
 }
 
 impl PartitionStatus {
-    /// For how long the oldest record that is not committed has been waiting, at most, in
-    /// milliseconds: since the newest committed one was written, or since none was waiting, whichever
-    /// came later. None while that is not known.
-    pub fn lag_ms(&self, now_ms: u64) -> Option<u64> {
+    /// What `lag_ms` is at this time: since the newest committed one was written, or since none was
+    /// waiting, whichever came later. None while that is not known.
+    fn lag_ms_at(&self, now_ms: u64) -> Option<u64> {
         if self.lag_records? == 0 {
             return Some(0);
         }
@@ -220,6 +224,10 @@ impl Shared {
     pub fn status(&self) -> WorkerStatus {
         let mut status = lock(&self.status).clone();
         status.trouble.clone_from(&lock(&self.trouble).text);
+        let now_ms = wall_clock_ms();
+        for partition in &mut status.partitions {
+            partition.lag_ms = partition.lag_ms_at(now_ms);
+        }
         status
     }
 
@@ -429,6 +437,7 @@ fn describe(partition: Partition, owned: &Owned, now: Duration, log: &impl Log) 
         replay_until: working.and_then(|working| Some(working.replay?.until.0)),
         end,
         lag_records: end.map(|end| lag_records(working, end)),
+        lag_ms: None,
         log_end: log.log_end(partition).map(|offset| offset.0),
         time_ms: working.map(|working| working.engine.time().0),
         committed_time_ms: working.map(|working| working.committed_time.0),
@@ -437,6 +446,7 @@ fn describe(partition: Partition, owned: &Owned, now: Duration, log: &impl Log) 
         snapshot: working.and_then(|working| Some(working.snapshot.newest?.0)),
         snapshot_age_ms: working.map(|working| milliseconds(working.snapshot_age(now))),
         snapshot_bytes: working.and_then(|working| working.snapshot.newest_bytes),
+        snapshot_trouble: working.and_then(|working| working.snapshot.trouble.clone()),
         digest: working.map(|working| working.engine.digest().to_string()),
     }
 }
@@ -472,7 +482,7 @@ mod tests {
                 replay_until,
                 ..PartitionStatus::default()
             };
-            status.lag_ms(1_000)
+            status.lag_ms_at(1_000)
         };
         let cases = [
             ("the end of the input is not known", lag(None, 10, None, None), None),

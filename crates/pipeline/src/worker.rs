@@ -215,11 +215,13 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 if let Some(working) = owned.working_mut()
                     && working.snapshot.under_way == Some(offset)
                 {
-                    working.snapshot.under_way = None;
+                    let snapshot = &mut working.snapshot;
+                    snapshot.under_way = None;
+                    snapshot.trouble = outcome.as_ref().err().map(ToString::to_string);
                     if let Ok(published) = outcome {
-                        working.snapshot.newest = Some(offset);
-                        working.snapshot.newest_at = self.clock.now();
-                        working.snapshot.newest_bytes = Some(published.bytes);
+                        snapshot.newest = Some(offset);
+                        snapshot.newest_at = self.clock.now();
+                        snapshot.newest_bytes = Some(published.bytes);
                     }
                 }
                 if let Some(drain) = &mut owned.drain

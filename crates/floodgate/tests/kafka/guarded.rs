@@ -70,7 +70,7 @@ fn documented() -> BTreeMap<String, Vec<Grant>> {
             });
         }
     }
-    assert_eq!(rights.len(), 7, "{rights:?}");
+    assert_eq!(rights.len(), 11, "{rights:?}");
     rights
 }
 
@@ -282,6 +282,66 @@ fn a_drill_needs_the_rights_that_are_documented_and_no_more() {
     let flags = ["--profile", "20/s for 1s", "--patience", "3", "--out", &out];
     check_rights_of("drill run", &ground, &flags);
     settle.stop();
+}
+
+#[test]
+fn a_recording_and_its_replay_need_the_rights_that_are_documented_and_no_more() {
+    let Some(ground) = settled_ground() else { return };
+    let file = |name: &str| ground.stage.snapshots().with_file_name(name).display().to_string();
+    ground.grant("drill record", None);
+    let recording = file("recording");
+    let well = ground.run("drill record", None, &["--to", &recording]).expect_code(0);
+    assert!(!well.said().contains(REFUSED), "{well:#?}");
+    for without in rights_of("drill record") {
+        let lacking = ground.grant("drill record", Some(without)).unwrap();
+        let nothing = file(&format!("recording-{without}"));
+        let refused = ground.run("drill record", Some(without), &["--to", &nothing]);
+        assert_refused(&refused.expect_code(1).stderr, &lacking);
+    }
+    let flags = ["--from", &recording, "--speed", "100", "--longest-pause", "1"];
+    let rest = ["--patience", "3", "--out", &file("report")];
+    let flags = [&flags[..], &rest].concat();
+    for without in [None].into_iter().chain(rights_of("drill replay").map(Some)) {
+        // What was replayed before would be later than what comes.
+        let fresh = Ground::new(Stamps::Create).unwrap();
+        let settle = fresh.stage.settle("replayed");
+        let lacking = fresh.grant("drill replay", without);
+        let ended = fresh.run("drill replay", without, &flags);
+        match lacking {
+            None => assert!(!ended.expect_code(0).said().contains(REFUSED)),
+            Some(lacking) => assert_refused(&ended.expect_code(1).stderr, &lacking),
+        }
+        settle.stop();
+    }
+}
+
+#[test]
+fn a_search_for_the_knee_needs_the_rights_that_are_documented_and_no_more() {
+    let Some(ground) = Ground::new(Stamps::Create) else { return };
+    let settle = ground.stage.settle("kneeling");
+    let out = ground.stage.snapshots().with_file_name("report").display().to_string();
+    let flags = ["--target", "p99<30s", "--step", "1s", "--from", "20", "--up-to", "20"];
+    let flags = [&flags[..], &["--patience", "3", "--out", &out]].concat();
+    check_rights_of("drill knee", &ground, &flags);
+    settle.stop();
+}
+
+#[test]
+fn a_rehearsal_needs_the_rights_that_are_documented_and_no_more() {
+    let Some(mut ground) = Ground::new(Stamps::Create) else { return };
+    let out = ground.stage.snapshots().with_file_name("report").display().to_string();
+    let flags = ["--profile", "20/s for 1s", "--partitions", "1", "--processes", "1"];
+    let flags = [&flags[..], &["--no-faults", "--patience", "3", "--out", &out]].concat();
+    for without in [None].into_iter().chain(rights_of("drill rehearse").map(Some)) {
+        // A rehearsal's topics must not be there yet.
+        ground.stage.prefix = format!("rehearsed{without:?}.").replace(['(', ')'], "");
+        let lacking = ground.grant("drill rehearse", without);
+        let ended = ground.run("drill rehearse", without, &flags);
+        match lacking {
+            None => assert!(!ended.expect_code(0).said().contains(REFUSED)),
+            Some(lacking) => assert_refused(&ended.expect_code(1).stderr, &lacking),
+        }
+    }
 }
 
 #[test]

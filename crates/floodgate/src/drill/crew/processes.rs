@@ -19,6 +19,8 @@ use crate::ask;
 
 /// What a `settle` logs before its address.
 const LISTENING: &str = "listening on http://";
+/// Characters of a process' last line that are told.
+const LAST_WORDS_MAX: usize = 500;
 /// Neither a Ctrl-C at the terminal nor a polite stop ends it: only the pipe does.
 const WARDEN: &str = "trap '' INT TERM HUP; read -r dismissed || kill -s KILL \"$1\"";
 
@@ -122,6 +124,12 @@ fn address_in(log: &Path) -> Option<String> {
     Some(address.trim().to_owned())
 }
 
+/// The last line of a log, which says why a process has ended.
+fn last_words(log: &Path) -> String {
+    let text = std::fs::read_to_string(log).unwrap_or_default();
+    text.lines().next_back().unwrap_or("it said nothing").chars().take(LAST_WORDS_MAX).collect()
+}
+
 impl Drop for Processes {
     fn drop(&mut self) {
         self.children.iter_mut().for_each(Settle::end);
@@ -162,8 +170,9 @@ impl Crew for Processes {
     }
 
     fn ended(&mut self, number: usize) -> Option<String> {
-        let status = self.children[number].child.try_wait();
-        status.ok().flatten().map(|status| status.to_string())
+        let settle = &mut self.children[number];
+        let status = settle.child.try_wait().ok().flatten()?;
+        Some(format!("{status}: {}", last_words(&settle.log)))
     }
 
     fn metrics(&mut self) -> Vec<(String, String)> {
