@@ -249,6 +249,24 @@ impl TrafficFile {
     }
 }
 
+/// Who publishes a load.
+#[derive(Debug, Args)]
+pub(crate) struct Publishing {
+    /// Clients that publish, each its share of the partitions on a thread of its own. What they publish
+    /// does not depend on how many there are: a third of the cores if left out, at most 8.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    publishers: Option<usize>,
+}
+
+impl Publishing {
+    /// How many there are.
+    pub(crate) fn publishers(&self) -> usize {
+        // Each takes a core, and its client another; what plans for all of them takes one.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.publishers.unwrap_or((cores / 3).clamp(1, 8))
+    }
+}
+
 /// What a load is.
 #[derive(Debug, Args)]
 pub(crate) struct Load {
@@ -268,6 +286,8 @@ pub(crate) struct Load {
     /// Everything that is published follows from it and from the profile.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) publishing: Publishing,
     /// Give up when the pipeline has not moved for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) patience: u64,
@@ -340,6 +360,8 @@ pub(crate) struct DrillKnee {
     /// Of the first step's traffic; each further step has the next one.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) publishing: Publishing,
     /// Partitions of topics that have to be created first.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) partitions: u32,

@@ -42,7 +42,12 @@ pub(crate) fn run(arguments: &DrillKnee) -> anyhow::Result<Exit> {
     // Relaxed: nothing is handed over with the flag.
     while let Some(rate) = found.search.next_rate().filter(|_| !stop.load(Ordering::Relaxed)) {
         let seed = arguments.seed + found.steps.len() as u64;
-        let plan = Plan { profile: profile(arguments, rate)?, traffic: traffic.clone(), seed };
+        let plan = Plan {
+            profile: profile(arguments, rate)?,
+            traffic: traffic.clone(),
+            seed,
+            publishers: arguments.publishing.publishers(),
+        };
         let report = match sale::run(&mut tools, &plan, &waits, &mut |_| Ok(())) {
             Ok(report) => report,
             Err(error) => {
