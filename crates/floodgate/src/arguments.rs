@@ -135,7 +135,7 @@ pub(crate) struct Simulate {
 pub(crate) struct Settle {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Worker threads.
@@ -384,7 +384,7 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(crate) struct DrillRecord {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Where the recording is written; nothing may have been recorded there before.
+    /// Where the recording is written, a directory or s3://bucket/prefix; nothing may have been recorded there before.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
     /// Where it begins, an offset or a time like 2025-11-11T00:00:00+08:00; with the oldest record if
@@ -473,7 +473,7 @@ pub(crate) struct DrillReport {
 pub(crate) struct Audit {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Begin at the oldest usable snapshot, where there is one, even if the input is still whole.
@@ -606,7 +606,7 @@ pub(crate) struct TopicsCheck {
 pub(crate) struct Validate {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Whose clock should stamp the orders.
@@ -636,7 +636,7 @@ pub(crate) enum Snapshot {
 pub(crate) struct SnapshotList {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// How to print the list.
@@ -648,7 +648,7 @@ pub(crate) struct SnapshotList {
 pub(crate) struct SnapshotAdopt {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Which partition.
