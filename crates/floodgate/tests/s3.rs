@@ -4,6 +4,7 @@
 //! in `PATH`. Where it is missing this says loudly that it did not run; `FLOODGATE_REQUIRE_S3=1` makes that
 //! a failure.
 #![cfg(feature = "s3")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on ends")]
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
