@@ -11,6 +11,7 @@
 mod clock;
 mod meter;
 mod seen;
+mod shares;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use crate::traffic::{Sent, Traffic};
 pub use clock::WallClock;
 pub use meter::{Measured, Meter, Second};
 pub use seen::Wrong;
+pub use shares::drive;
 
 /// A record is late if it is published later than this after it was due.
 pub const LATE_MS: i64 = 10;
@@ -94,9 +96,10 @@ pub fn publish_catalogue(
     publisher: &mut impl Publisher,
     mut on_progress: impl FnMut(u64),
 ) -> Result<u64, LoadError> {
-    let mut sent = Sent::new();
+    let (writer, mut sent) = (traffic.writer(), Sent::new());
     let mut records = 0;
-    while traffic.next_of_catalogue_into(&mut sent) {
+    while let Some(planned) = traffic.plan_catalogue() {
+        writer.write(&planned, &mut sent);
         publisher.publish(&sent)?;
         records += 1;
         if records % TOLD_EACH == 0 {
@@ -109,35 +112,7 @@ pub fn publish_catalogue(
     Ok(records)
 }
 
-/// Publishes the sale, each record when it is due, up to `ends_at_ms`; what is due later is left out.
-/// Ends early when `stop` is set.
-///
-/// # Errors
-/// The publisher's.
-pub fn drive(
-    traffic: &mut Traffic,
-    publisher: &mut impl Publisher,
-    clock: &WallClock,
-    ends_at_ms: i64,
-    meter: &Meter,
-    stop: &AtomicBool,
-) -> Result<(), LoadError> {
-    let mut sent = Sent::new();
-    let mut pace = Pace::new(clock, meter);
-    while traffic.next_into(&mut sent) && sent.timestamp_ms < ends_at_ms {
-        if pace.is_behind(sent.timestamp_ms) {
-            pace.begin(sent.timestamp_ms, publisher);
-            // Relaxed: nothing is handed over with the flag.
-            if stop.load(Ordering::Relaxed) {
-                break;
-            }
-        }
-        pace.publish(&sent, sent.partition, publisher)?;
-    }
-    pace.end(publisher)
-}
-
-/// Where the publisher is in time.
+/// Where a publisher is in time.
 pub(crate) struct Pace<'a> {
     clock: &'a WallClock,
     meter: &'a Meter,
@@ -146,11 +121,13 @@ pub(crate) struct Pace<'a> {
     at_ms: i64,
     /// Records of it that the meter has not been told of.
     records: u64,
+    /// Records that could not be delivered, as far as the meter has been told.
+    failed: u64,
 }
 
 impl<'a> Pace<'a> {
     pub(crate) fn new(clock: &'a WallClock, meter: &'a Meter) -> Pace<'a> {
-        Pace { clock, meter, now_ms: clock.now_ms(), at_ms: i64::MIN, records: 0 }
+        Pace { clock, meter, now_ms: clock.now_ms(), at_ms: i64::MIN, records: 0, failed: 0 }
     }
 
     /// Whether a record of this millisecond is not one of those that are being published.
@@ -168,7 +145,7 @@ impl<'a> Pace<'a> {
             publisher.serve(left.min(WAIT_MAX));
             self.now_ms = self.clock.now_ms();
         }
-        self.meter.failed(publisher.failed());
+        self.tell_failed(publisher.failed());
     }
 
     /// Publishes a record of the millisecond that has begun.
@@ -196,8 +173,15 @@ impl<'a> Pace<'a> {
         self.tell();
         let flushed = publisher.flush();
         // Some fail only when they are waited for.
-        self.meter.failed(publisher.failed());
+        self.tell_failed(publisher.failed());
         flushed
+    }
+
+    fn tell_failed(&mut self, failed: u64) {
+        if failed > self.failed {
+            self.meter.failed(failed - self.failed);
+            self.failed = failed;
+        }
     }
 
     fn tell(&mut self) {
@@ -280,7 +264,10 @@ mod tests {
         traffic.open_at(opens_at);
         let meter = Meter::new(opens_at, &[0, 0]);
         let stop = AtomicBool::new(false);
-        drive(&mut traffic, &mut publisher, &clock, opens_at + 300, &meter, &stop).unwrap();
+        let publishers = std::slice::from_mut(&mut publisher);
+        let orders =
+            drive(&mut traffic, publishers, &clock, opens_at + 300, &meter, &stop).unwrap();
+        assert_eq!(orders, profile.orders());
         let handed = &publisher.handed;
         assert!(handed.len() >= 600 && handed.iter().all(|(due, at)| due <= at), "{handed:?}");
         assert!(handed.iter().all(|(due, _)| (opens_at..opens_at + 300).contains(due)));

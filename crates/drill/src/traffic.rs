@@ -5,7 +5,8 @@
 //! Invariant: the records are a function of the settings, the number of orders, the seed, the
 //! number of partitions and the start alone. The same arguments give the same bytes on every
 //! machine; `pinned_bytes` in the tests says which. An order, what follows it and every aside are
-//! functions of the seed and their number, so what is pending holds numbers and times, no text.
+//! functions of the seed and their number, so what is pending holds numbers and times, no text, and
+//! what is planned can be written by other threads than the one that plans.
 
 mod asides;
 mod catalogue;
@@ -16,6 +17,7 @@ mod json;
 mod judged_tests;
 mod malformed;
 mod orders;
+mod planned;
 mod regions;
 mod script;
 mod settings;
@@ -27,94 +29,24 @@ mod world;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::collections::binary_heap::PeekMut;
+use std::sync::Arc;
 
 use asides::{Aside, ROUND};
 use catalogue::Catalogue;
 use draw::Domain;
 use orders::Order;
+use planned::{Body, Route};
 use script::{Sequel, follow};
-use world::{Merchant, World};
+use world::{World, merchant_id};
 
 use wire::partition::partition_of;
 
+pub use planned::{Planned, Sent, Writer};
 pub use settings::{Fate, Settings};
 pub use summary::{Kind, Summary};
 
 /// Expired holds that one record sweeps at most (contract, 4.2).
 const HOLDS_SWEPT_MAX: u64 = 1024;
-const TICK: &[u8] = br#"{"type":"tick"}"#;
-
-/// One record, as it is to be sent. Its buffers are used again by [`Traffic::next_into`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Sent {
-    /// The partition it goes to.
-    pub partition: u32,
-    /// When it is due, in milliseconds since 1970: the record's timestamp under `CreateTime`.
-    pub timestamp_ms: i64,
-    /// What it is.
-    pub kind: Kind,
-    key: Vec<u8>,
-    has_key: bool,
-    value: Vec<u8>,
-}
-
-impl Sent {
-    /// A record to be filled in.
-    #[must_use]
-    pub fn new() -> Self {
-        Self {
-            partition: 0,
-            timestamp_ms: 0,
-            kind: Kind::Tick,
-            key: Vec::new(),
-            has_key: false,
-            value: Vec::new(),
-        }
-    }
-
-    /// The key, unless the record has none.
-    #[must_use]
-    pub fn key(&self) -> Option<&[u8]> {
-        self.has_key.then_some(&self.key)
-    }
-
-    /// The value, unless the record has none.
-    #[must_use]
-    pub fn value(&self) -> Option<&[u8]> {
-        (self.kind != Kind::WithoutValue).then_some(&self.value)
-    }
-}
-
-impl Default for Sent {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-/// Where a record goes and under which key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Route {
-    Straight,
-    KeyOfAnother,
-    KeyPadded,
-    KeyMissing,
-    OtherPartition,
-}
-
-/// What was written: whose record it is, what it is, and where it goes.
-#[derive(Debug)]
-struct Written {
-    merchant: Merchant,
-    kind: Kind,
-    route: Route,
-}
-
-impl Written {
-    /// A record that goes where it belongs.
-    fn straight(merchant: Merchant, kind: Kind) -> Self {
-        Self { merchant, kind, route: Route::Straight }
-    }
-}
 
 /// Something that waits for its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,7 +72,11 @@ impl Pending {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Place,
-    Follow(Sequel),
+    /// What follows an order of the merchant of this index.
+    Follow {
+        sequel: Sequel,
+        merchant: u32,
+    },
     Aside(Aside),
 }
 
@@ -148,7 +84,7 @@ enum Step {
 /// what follows them, and in the end enough ticks on each partition that every hold expires.
 #[derive(Debug)]
 pub struct Traffic {
-    world: World,
+    world: Arc<World>,
     partitions: u32,
     start_ms: i64,
     catalogue: Catalogue,
@@ -164,6 +100,8 @@ pub struct Traffic {
     /// The partition that gets its closing ticks, and how many it got.
     closing: (u32, u64),
     summary: Summary,
+    /// The last record's key, by which its partition was found.
+    key: Vec<u8>,
 }
 
 impl Traffic {
@@ -176,7 +114,7 @@ impl Traffic {
     pub fn new(settings: Settings, orders: u64, seed: u64, partitions: u32, start_ms: i64) -> Self {
         let partitions = partitions.max(1);
         Self {
-            world: World::new(settings, orders, seed),
+            world: Arc::new(World::new(settings, orders, seed)),
             partitions,
             start_ms,
             catalogue: Catalogue::default(),
@@ -188,25 +126,44 @@ impl Traffic {
             holds_max: vec![0; partitions as usize],
             closing: (0, 0),
             summary: Summary::default(),
+            key: Vec::new(),
         }
     }
 
-    /// What has been sent so far.
+    /// What has been planned so far.
     #[must_use]
     pub fn summary(&self) -> &Summary {
         &self.summary
     }
 
-    /// Puts the next record into `sent`, or returns false if there is none. Timestamps never go
-    /// back.
-    pub fn next_into(&mut self, sent: &mut Sent) -> bool {
-        self.next_of_catalogue_into(sent) || self.next_of_sale_into(sent)
+    /// What writes the records of this traffic.
+    #[must_use]
+    pub fn writer(&self) -> Writer {
+        Writer(Arc::clone(&self.world))
+    }
+
+    /// Plans the next record, or none if there is none. Timestamps never go back.
+    pub fn plan(&mut self) -> Option<Planned> {
+        self.plan_catalogue().or_else(|| self.plan_due()).or_else(|| self.plan_closing_tick())
     }
 
     /// The same for what comes before the sale.
-    pub fn next_of_catalogue_into(&mut self, sent: &mut Sent) -> bool {
-        sent.value.clear();
-        self.send_catalogue(sent) && self.stamp(sent)
+    pub fn plan_catalogue(&mut self) -> Option<Planned> {
+        let (due_ms, merchant, item) = self.catalogue.next(&self.world)?;
+        self.now_ms = due_ms;
+        let body = Body::Catalogue { merchant, item };
+        let (partition, route) = self.address(merchant.id, Route::Straight);
+        let timestamp_ms = self.timestamp_ms();
+        let kind = item.kind();
+        self.summary.add(kind);
+        Some(Planned { partition, timestamp_ms, kind, merchant: merchant.id, route, body })
+    }
+
+    /// Plans the next record and puts it into `sent`, or returns false if there is none.
+    pub fn next_into(&mut self, sent: &mut Sent) -> bool {
+        let Some(planned) = self.plan() else { return false };
+        planned.write(&self.world, sent);
+        true
     }
 
     /// Has the sale open at that moment, in milliseconds since 1970, instead of when it was to. Only
@@ -215,37 +172,19 @@ impl Traffic {
         self.start_ms = opens_at_ms - self.world.settings.opening_ms.cast_signed();
     }
 
-    fn next_of_sale_into(&mut self, sent: &mut Sent) -> bool {
-        sent.value.clear();
-        (self.send_due(sent) || self.send_closing_tick(sent)) && self.stamp(sent)
+    fn timestamp_ms(&self) -> i64 {
+        self.start_ms + self.now_ms.cast_signed()
     }
 
-    /// Gives a record its time, and counts it.
-    fn stamp(&mut self, sent: &mut Sent) -> bool {
-        sent.timestamp_ms = self.start_ms + self.now_ms.cast_signed();
-        let bytes = sent.key().unwrap_or_default().len() + sent.value().unwrap_or_default().len();
-        self.summary.add(sent.kind, bytes);
-        true
-    }
-
-    fn send_catalogue(&mut self, sent: &mut Sent) -> bool {
-        let next = self.catalogue.write_next(&self.world, self.start_ms, &mut sent.value);
-        let Some((due_ms, written)) = next else { return false };
-        self.now_ms = due_ms;
-        self.address(&written, sent);
-        true
-    }
-
-    /// Sends what is due next: what is pending, or else the next order.
-    fn send_due(&mut self, sent: &mut Sent) -> bool {
-        let Some(next) = self.pop() else { return false };
+    /// Plans what is due next: what is pending, or else the next order.
+    fn plan_due(&mut self) -> Option<Planned> {
+        let next = self.pop()?;
         self.now_ms = next.due_ms;
-        match next.step {
-            Step::Place => self.send_order(&next, sent),
-            Step::Follow(sequel) => self.send_sequel(sequel, &next, sent),
-            Step::Aside(aside) => self.send_aside(aside, &next, sent),
-        }
-        true
+        Some(match next.step {
+            Step::Place => self.plan_order(next),
+            Step::Follow { sequel, merchant } => self.plan_sequel(sequel, merchant, &next),
+            Step::Aside(aside) => self.plan_aside(aside, &next),
+        })
     }
 
     /// What comes next, pending or new; of those due together, the new order comes last.
@@ -265,41 +204,48 @@ impl Traffic {
         Some(Pending::first(arrival_ms, 0, number, Step::Place))
     }
 
-    fn send_order(&mut self, next: &Pending, sent: &mut Sent) {
+    fn plan_order(&mut self, next: Pending) -> Planned {
         let order = Order::of(&self.world, next.number);
-        order.write(self.start_ms, &mut sent.value);
-        let next = Pending { own_ms: order.placed_ms, ..*next };
-        self.finish(&Written::straight(order.merchant, Kind::OrderPlaced), &next, sent);
+        let next = Pending { own_ms: order.placed_ms, ..next };
         // A repetition can be the one that is accepted: an order from the future has become due.
         let expires_ms = order.expires_ms_max(&self.world, self.now_ms);
         self.expires_ms_max = self.expires_ms_max.max(expires_ms);
+        let (partition, route) = self.address(order.merchant.id, Route::Straight);
+        let kind = self.classify(Kind::OrderPlaced, &next);
         if !next.is_repeat {
             self.summary.orders += 1;
-            self.holds_max[sent.partition as usize] += 1;
+            self.holds_max[partition as usize] += 1;
             self.prepare_sequels(&order);
             self.prepare_asides(order.number);
             self.prepare_mischief(order.number);
         }
+        let (merchant, start_ms) = (order.merchant.id, self.start_ms);
+        let body = Body::Order { order, start_ms };
+        Planned { partition, timestamp_ms: self.timestamp_ms(), kind, merchant, route, body }
     }
 
-    fn send_sequel(&mut self, sequel: Sequel, next: &Pending, sent: &mut Sent) {
-        let order = Order::of(&self.world, next.number);
-        sequel.write(&self.world, &order, self.own_at(next), &mut sent.value);
+    fn plan_sequel(&mut self, sequel: Sequel, merchant: u32, next: &Pending) -> Planned {
         let kind = match sequel {
             Sequel::Pay(_) => Kind::OrderPaid,
             Sequel::Cancel => Kind::OrderCancelled,
             Sequel::Refund => Kind::OrderRefunded,
         };
-        self.finish(&Written::straight(order.merchant, kind), next, sent);
+        let kind = self.classify(kind, next);
+        let merchant = merchant_id(merchant);
+        let (partition, route) = self.address(merchant, Route::Straight);
+        let body = Body::Sequel { sequel, number: next.number, own_at: self.own_at(next) };
+        Planned { partition, timestamp_ms: self.timestamp_ms(), kind, merchant, route, body }
     }
 
-    fn send_aside(&mut self, aside: Aside, next: &Pending, sent: &mut Sent) {
-        let own_at = self.own_at(next);
-        let written = aside.write(&self.world, next.number, own_at, &mut sent.value);
+    fn plan_aside(&mut self, aside: Aside, next: &Pending) -> Planned {
         if let Some((amends, after_ms)) = aside.amends() {
             self.push_aside(amends, next.number, after_ms);
         }
-        self.finish(&written, next, sent);
+        let kind = self.classify(aside.kind(), next);
+        let merchant = aside.merchant(&self.world, next.number).id;
+        let (partition, route) = self.address(merchant, aside.route());
+        let body = Body::Aside { aside, number: next.number, own_at: self.own_at(next) };
+        Planned { partition, timestamp_ms: self.timestamp_ms(), kind, merchant, route, body }
     }
 
     /// Plans what follows an order that has just been sent.
@@ -307,7 +253,7 @@ impl Traffic {
         let (pending, sequence) = (&mut self.pending, &mut self.sequence);
         follow(&self.world, order, |cue| {
             *sequence += 1;
-            let step = Step::Follow(cue.sequel);
+            let step = Step::Follow { sequel: cue.sequel, merchant: order.merchant.index };
             let next = Pending::first(cue.due_ms, cue.own_ms, order.number, step);
             pending.push(Reverse(Pending { sequence: *sequence, ..next }));
         });
@@ -359,17 +305,14 @@ impl Traffic {
         self.pending.push(Reverse(Pending { sequence: self.sequence, ..next }));
     }
 
-    /// Addresses a record, says what it is, and plans its repetition.
-    fn finish(&mut self, written: &Written, next: &Pending, sent: &mut Sent) {
-        self.address(written, sent);
-        if next.is_repeat {
-            sent.kind = Kind::Repeated;
-            return;
-        }
-        sent.kind = self.timeliness(written.kind, next);
-        if written.kind.is_repeated_by_publishers() {
+    /// Says what a record is, counts it, and plans its repetition.
+    fn classify(&mut self, kind: Kind, next: &Pending) -> Kind {
+        if !next.is_repeat && kind.is_repeated_by_publishers() {
             self.plan_repetition(next);
         }
+        let kind = if next.is_repeat { Kind::Repeated } else { self.timeliness(kind, next) };
+        self.summary.add(kind);
+        kind
     }
 
     /// Publishers repeat until they are acknowledged: mostly at once, a few after an outage.
@@ -414,41 +357,33 @@ impl Traffic {
         (self.start_ms + next.own_ms).max(0)
     }
 
-    /// Gives a record its kind, key and partition.
-    fn address(&self, written: &Written, sent: &mut Sent) {
-        sent.kind = written.kind;
-        sent.key.clear();
-        let mut route = written.route;
-        if route == Route::OtherPartition && self.partitions == 1 {
-            route = Route::KeyPadded;
-        }
-        if route == Route::KeyPadded {
-            sent.key.push(b'0');
-        }
-        let id = written.merchant.id ^ u64::from(route == Route::KeyOfAnother);
-        sent.key.extend_from_slice(itoa::Buffer::new().format(id).as_bytes());
+    /// The partition of a merchant's record, and how it gets there.
+    fn address(&mut self, merchant: u64, route: Route) -> (u32, Route) {
+        let is_impossible = route == Route::OtherPartition && self.partitions == 1;
+        let route = if is_impossible { Route::KeyPadded } else { route };
+        self.key.clear();
+        route.write_key(merchant, &mut self.key);
         let step = u32::from(route == Route::OtherPartition);
-        sent.partition = (partition_of(&sent.key, self.partitions) + step) % self.partitions;
-        sent.has_key = route != Route::KeyMissing;
-        if !sent.has_key {
-            sent.key.clear();
-        }
+        ((partition_of(&self.key, self.partitions) + step) % self.partitions, route)
     }
 
     /// Once all is sent: ticks after the last moment at which a hold can expire, as many as it
     /// takes to sweep every hold that a partition can have.
-    fn send_closing_tick(&mut self, sent: &mut Sent) -> bool {
+    fn plan_closing_tick(&mut self) -> Option<Planned> {
         self.now_ms = self.now_ms.max(self.expires_ms_max);
         let (partition, ticks) = self.closing;
-        let Some(holds_max) = self.holds_max.get(partition as usize) else { return false };
+        let holds_max = self.holds_max.get(partition as usize)?;
         let is_last = ticks >= holds_max / HOLDS_SWEPT_MAX;
         self.closing = if is_last { (partition + 1, 0) } else { (partition, ticks + 1) };
-        sent.kind = Kind::Tick;
-        sent.has_key = false;
-        sent.key.clear();
-        sent.partition = partition;
-        sent.value.extend_from_slice(TICK);
-        true
+        self.summary.add(Kind::Tick);
+        Some(Planned {
+            partition,
+            timestamp_ms: self.timestamp_ms(),
+            kind: Kind::Tick,
+            merchant: 0,
+            route: Route::KeyMissing,
+            body: Body::ClosingTick,
+        })
     }
 }
 

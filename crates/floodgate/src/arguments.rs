@@ -135,7 +135,7 @@ pub(crate) struct Simulate {
 pub(crate) struct Settle {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Worker threads.
@@ -249,6 +249,24 @@ impl TrafficFile {
     }
 }
 
+/// Who publishes a load.
+#[derive(Debug, Args)]
+pub(crate) struct Publishing {
+    /// Clients that publish, each its share of the partitions on a thread of its own. What they publish
+    /// does not depend on how many there are: a third of the cores if left out, at most 8.
+    #[arg(long, value_name = "N", value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(1..=64))]
+    publishers: Option<usize>,
+}
+
+impl Publishing {
+    /// How many there are.
+    pub(crate) fn publishers(&self) -> usize {
+        // Each takes a core, and its client another; what plans for all of them takes one.
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        self.publishers.unwrap_or((cores / 3).clamp(1, 8))
+    }
+}
+
 /// What a load is.
 #[derive(Debug, Args)]
 pub(crate) struct Load {
@@ -268,6 +286,8 @@ pub(crate) struct Load {
     /// Everything that is published follows from it and from the profile.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) publishing: Publishing,
     /// Give up when the pipeline has not moved for so many seconds.
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub(crate) patience: u64,
@@ -340,6 +360,8 @@ pub(crate) struct DrillKnee {
     /// Of the first step's traffic; each further step has the next one.
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
+    #[command(flatten)]
+    pub(crate) publishing: Publishing,
     /// Partitions of topics that have to be created first.
     #[arg(long, value_name = "N", default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) partitions: u32,
@@ -362,7 +384,7 @@ fn rate(text: &str) -> Result<f64, String> {
 pub(crate) struct DrillRecord {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Where the recording is written; nothing may have been recorded there before.
+    /// Where the recording is written, a directory or s3://bucket/prefix; nothing may have been recorded there before.
     #[arg(long, value_name = "DIR")]
     pub(crate) to: PathBuf,
     /// Where it begins, an offset or a time like 2025-11-11T00:00:00+08:00; with the oldest record if
@@ -451,7 +473,7 @@ pub(crate) struct DrillReport {
 pub(crate) struct Audit {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Begin at the oldest usable snapshot, where there is one, even if the input is still whole.
@@ -584,7 +606,7 @@ pub(crate) struct TopicsCheck {
 pub(crate) struct Validate {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Whose clock should stamp the orders.
@@ -614,7 +636,7 @@ pub(crate) enum Snapshot {
 pub(crate) struct SnapshotList {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// How to print the list.
@@ -626,7 +648,7 @@ pub(crate) struct SnapshotList {
 pub(crate) struct SnapshotAdopt {
     #[command(flatten)]
     pub(crate) connection: Connection,
-    /// Directory of the snapshots.
+    /// Directory of the snapshots, or s3://bucket/prefix.
     #[arg(long, value_name = "DIR")]
     pub(crate) snapshots: Option<PathBuf>,
     /// Which partition.

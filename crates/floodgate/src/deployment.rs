@@ -64,7 +64,7 @@ fn every_command_line_is_one_that_the_program_takes() {
     }
     let dockerfile = read("container/Dockerfile");
     assert!(dockerfile.contains(&format!("ENTRYPOINT [\"{BINARY}\"]")), "{dockerfile}");
-    assert!(dockerfile.contains("--package floodgate --features tls\n"), "{dockerfile}");
+    assert!(dockerfile.contains("--package floodgate --features tls,s3\n"), "{dockerfile}");
 }
 
 #[test]

@@ -50,7 +50,7 @@ pub(crate) fn run(arguments: &arguments::Settle) -> anyhow::Result<Exit> {
         tracing::info!("listening on http://{}", listener.local_addr()?);
         http::serve(listener, served.clone())?;
     }
-    let store = Arc::new(ObjectSnapshots::in_directory(&configuration.snapshots.directory)?);
+    let store = Arc::new(ObjectSnapshots::at(&configuration.snapshots.directory)?);
 
     // Nothing can be decided without the number of partitions, which is one of the rules.
     let (settings, offsets) = connection::offsets(&configuration)?;

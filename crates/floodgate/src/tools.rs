@@ -6,7 +6,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, ensure};
+use anyhow::Context;
 use kafka::{KafkaOffsets, Settings};
 use pipeline::opening::Pipeline;
 use pipeline::store::ObjectSnapshots;
@@ -51,12 +51,6 @@ impl Tools {
 
     /// Where the snapshots are; a place that is not there is a mistake of whoever named it.
     pub(crate) fn store(&self) -> anyhow::Result<ObjectSnapshots> {
-        let directory = &self.directory;
-        ensure!(
-            directory.is_dir(),
-            "there is no directory {}; name settle's own with --snapshots",
-            directory.display()
-        );
-        Ok(ObjectSnapshots::in_directory(directory)?)
+        ObjectSnapshots::existing_at(&self.directory).context("name settle's own with --snapshots")
     }
 }

@@ -54,7 +54,7 @@ fn print(check: &Check) {
 
 fn check_store(configuration: &Configuration) -> Check {
     let directory = &configuration.snapshots.directory;
-    let tried = ObjectSnapshots::in_directory(directory).and_then(|store| store.probe());
+    let tried = ObjectSnapshots::at(directory).and_then(|store| store.probe());
     Check::of("snapshot store", tried.err().map(|error| error.to_string()).into_iter().collect())
 }
 

@@ -69,3 +69,21 @@ fn a_crash_is_not_told_while_it_happens() {
     let told = said.lines().any(|line| line.contains("crash of worker 0, answers again after"));
     assert!(told && !said.contains('\r'), "{said}");
 }
+
+/// Whatever cannot come out well is refused before it takes its time.
+#[test]
+fn a_rehearsal_that_cannot_end_well_begins() {
+    let out = tempfile::tempdir().expect("a directory");
+    let refused = |out: &Path, arguments: &[&str], why: &str| {
+        let output = rehearse(out, arguments);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains(why) && !said.contains("catalogue"), "{said}");
+    };
+    let idle = ["--processes", "3", "--partitions", "2"];
+    refused(out.path(), &idle, "some would have nothing to settle");
+    let file = out.path().join("report");
+    std::fs::write(&file, "somebody's").expect("it can be written");
+    refused(&file, &[], "report");
+    assert_eq!(std::fs::read(&file).expect("it is there"), b"somebody's");
+}

@@ -1,5 +1,5 @@
-//! Named bytes in an object store: a local directory (with fsync), memory, or whatever `object_store`
-//! knows.
+//! Named bytes in an object store: a local directory (with fsync), a bucket of S3, memory, or whatever
+//! `object_store` knows.
 //!
 //! Not what the bytes are: see [`crate::store`] for snapshots. Calls block, so they are made where
 //! waiting is allowed. Invariant: an object is there whole or not at all.
@@ -11,6 +11,11 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 pub use object_store::path::Path as ObjectPath;
 use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions};
+
+const S3: &str = "s3://";
+/// Longest time for which a request that S3 did not answer is repeated.
+#[cfg(feature = "s3")]
+const S3_PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// Why a store did not do what it was asked.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -33,6 +38,81 @@ pub struct Objects {
 }
 
 impl Objects {
+    /// Objects at a place that somebody named: a directory, which is made if it is missing, or
+    /// `s3://bucket/prefix`, whose settings and credentials come from the `AWS_` variables of the environment.
+    ///
+    /// # Errors
+    /// If it cannot be used, or if it is in S3 and this was built without.
+    pub fn at(place: &Path) -> Result<Objects, ObjectsError> {
+        match in_s3(place) {
+            Some(url) => Objects::in_s3(url, std::env::vars()),
+            None => Objects::in_directory(place),
+        }
+    }
+
+    /// The same for a place that has to be there: a directory that is not is no place, and is not made.
+    ///
+    /// # Errors
+    /// As above, or if there is no such directory.
+    pub fn existing_at(place: &Path) -> Result<Objects, ObjectsError> {
+        if in_s3(place).is_none() && !place.is_dir() {
+            return Err(ObjectsError(format!("there is no directory {}", place.display())));
+        }
+        Objects::at(place)
+    }
+
+    /// Objects in a bucket, below the prefix of `s3://bucket/prefix`. `settings` are named as the variables of
+    /// the environment; those that do not begin with `AWS_` are passed over.
+    ///
+    /// # Errors
+    /// If url or settings cannot be used.
+    #[cfg(feature = "s3")]
+    pub fn in_s3(
+        url: &str,
+        settings: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Objects, ObjectsError> {
+        use object_store::RetryConfig;
+        use object_store::aws::AmazonS3Builder;
+        use object_store::prefix::PrefixStore;
+
+        let unusable = |error: &dyn fmt::Display| {
+            ObjectsError(format!(
+                "{url} cannot be used: {error}; write s3://bucket/prefix, and set AWS_REGION, AWS_ENDPOINT_URL \
+                 and credentials as needed"
+            ))
+        };
+        let (bucket, prefix) = url.trim_start_matches(S3).split_once('/').unwrap_or_default();
+        if bucket.is_empty() || prefix.is_empty() {
+            return Err(unusable(&"it names no bucket, or no prefix in it"));
+        }
+        let mut builder = AmazonS3Builder::new();
+        for (name, value) in settings.into_iter().filter(|(name, _)| name.starts_with("AWS_")) {
+            if let Ok(key) = name.to_ascii_lowercase().parse() {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let retry =
+            RetryConfig { max_retries: 5, retry_timeout: S3_PATIENCE, ..RetryConfig::default() };
+        let bucket = builder
+            .with_bucket_name(bucket)
+            .with_retry(retry)
+            .build()
+            .map_err(|error| unusable(&error))?;
+        let prefix = ObjectPath::parse(prefix).map_err(|error| unusable(&error))?;
+        Objects::new(Box::new(PrefixStore::new(bucket, prefix)))
+    }
+
+    #[cfg(not(feature = "s3"))]
+    fn in_s3(
+        url: &str,
+        _: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Objects, ObjectsError> {
+        Err(ObjectsError(format!(
+            "{url} cannot be used: this floodgate was built without S3; build it with `--features s3`, or name \
+             a directory"
+        )))
+    }
+
     /// Objects below a directory, which is made if it is missing.
     ///
     /// # Errors
@@ -143,6 +223,11 @@ impl Objects {
             Err(error) => Err(failed(&error)),
         }
     }
+}
+
+/// The place, if it is one in S3.
+fn in_s3(place: &Path) -> Option<&str> {
+    place.to_str().filter(|place| place.starts_with(S3))
 }
 
 fn failed(error: &object_store::Error) -> ObjectsError {

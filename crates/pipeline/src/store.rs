@@ -85,6 +85,16 @@ pub trait SnapshotStore: Send + Sync {
 pub struct ObjectSnapshots(Objects);
 
 impl ObjectSnapshots {
+    /// Snapshots at a place that somebody named; see [`Objects::at`].
+    pub fn at(place: &Path) -> Result<ObjectSnapshots, StoreError> {
+        Ok(ObjectSnapshots(Objects::at(place)?))
+    }
+
+    /// The same for a place that has to be there; see [`Objects::existing_at`].
+    pub fn existing_at(place: &Path) -> Result<ObjectSnapshots, StoreError> {
+        Ok(ObjectSnapshots(Objects::existing_at(place)?))
+    }
+
     /// Snapshots below a directory, which is made if it is missing.
     pub fn in_directory(directory: &Path) -> Result<ObjectSnapshots, StoreError> {
         Ok(ObjectSnapshots(Objects::in_directory(directory)?))
@@ -105,6 +115,12 @@ impl ObjectSnapshots {
         let path = ObjectPath::from("floodgate-probe");
         self.0.replace(&path, b"probe".to_vec())?;
         Ok(self.0.delete(&path)?)
+    }
+}
+
+impl From<Objects> for ObjectSnapshots {
+    fn from(objects: Objects) -> ObjectSnapshots {
+        ObjectSnapshots(objects)
     }
 }
 

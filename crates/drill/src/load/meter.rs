@@ -160,6 +160,11 @@ impl Meter {
         pairs.map(|(published, decided)| load(published).saturating_sub(load(decided))).sum()
     }
 
+    /// Partitions of the input.
+    pub(super) fn partitions(&self) -> usize {
+        self.published.len()
+    }
+
     /// Answers read so far, those to the catalogue included.
     #[must_use]
     pub fn answers(&self) -> u64 {
@@ -177,8 +182,8 @@ impl Meter {
 
     /// Takes note of a record that is about to be published, so that no answer can overtake it.
     pub(super) fn publishing(&self, partition: u32) {
-        // Relaxed: as in `behind`. Only the publisher writes it, and the record reaches the reader by
-        // way of the log.
+        // Relaxed: as in `behind`. Only the partition's publisher writes it, and the record reaches the
+        // reader by way of the log.
         self.published[partition as usize].fetch_add(1, Ordering::Relaxed);
     }
 
@@ -196,8 +201,9 @@ impl Meter {
         measured.second(sent).late += late;
     }
 
+    /// Takes note of so many more records that could not be delivered.
     pub(super) fn failed(&self, failed: u64) {
-        self.lock().failed = failed;
+        self.lock().failed += failed;
     }
 
     pub(super) fn batch(&self) -> Batch<'_> {

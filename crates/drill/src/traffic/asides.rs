@@ -8,7 +8,7 @@ use super::draw::{Domain, Draw};
 use super::json::{Command, IdSpace};
 use super::malformed::{MALFORMED, write_malformed};
 use super::world::{Merchant, RECEIPT_UNITS_MAX, Sku, World};
-use super::{Kind, Route, Written};
+use super::{Kind, Route};
 
 /// Numbers of asides' receipts and of orders that never were, beyond those in use.
 const FRESH: u64 = 1 << 50;
@@ -146,25 +146,73 @@ impl Aside {
         }
     }
 
-    /// Writes the value of aside `number`; `own_at` is its own time in milliseconds since 1970.
-    pub(super) fn write(
-        self,
-        world: &World,
-        number: u64,
-        own_at: i64,
-        out: &mut Vec<u8>,
-    ) -> Written {
-        let mut scene = Scene::of(self, world, number, own_at, out);
-        let kind = scene.write(self, number);
-        let route = match self {
+    /// What it is, as long as its own time is in order.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            Self::TopUp
+            | Self::LateReceipt
+            | Self::AheadReceipt
+            | Self::LivestreamStock
+            | Self::Correction
+            | Self::Underflow
+            | Self::Overflow => Kind::StockReceived,
+            Self::Move | Self::LateMove | Self::AheadMove | Self::MoveUnderflow => Kind::StockMoved,
+            Self::Withdraw => Kind::SkuWithdrawn,
+            Self::ChangeListing | Self::Relist => Kind::SkuListed,
+            Self::CloseLocation => Kind::LocationClosed,
+            Self::OpenDepot | Self::Reopen => Kind::LocationOpened,
+            Self::PayUnknownOrder | Self::LatePayment | Self::AheadPayment => Kind::OrderPaid,
+            Self::CancelUnknownOrder | Self::Largest => Kind::OrderCancelled,
+            Self::RefundUnknownOrder
+            | Self::LateRefund
+            | Self::AheadRefund
+            | Self::RestockOverflow => Kind::OrderRefunded,
+            Self::Oversized => Kind::Oversized,
+            Self::KeyOfAnother | Self::KeyPadded | Self::KeyMissing | Self::OtherPartition => {
+                Kind::Misrouted
+            }
+            Self::WithoutValue => Kind::WithoutValue,
+            Self::StrayTick => Kind::Tick,
+            Self::TooManyLines | Self::Malformed(_) => Kind::Malformed,
+        }
+    }
+
+    /// Where it goes and under which key.
+    pub(super) fn route(self) -> Route {
+        match self {
             Self::KeyOfAnother => Route::KeyOfAnother,
             Self::KeyPadded => Route::KeyPadded,
-            Self::KeyMissing => Route::KeyMissing,
+            Self::KeyMissing | Self::StrayTick => Route::KeyMissing,
             Self::OtherPartition => Route::OtherPartition,
-            Self::StrayTick => Route::KeyMissing,
             _ => Route::Straight,
-        };
-        Written { merchant: scene.merchant, kind, route }
+        }
+    }
+
+    /// Whose record aside `number` is.
+    pub(super) fn merchant(self, world: &World, number: u64) -> Merchant {
+        self.goods(world, number, &mut world.draw(Domain::Aside, number)).0
+    }
+
+    /// What it is about: the first that is drawn of it.
+    fn goods(self, world: &World, number: u64, draw: &mut Draw) -> (Merchant, Sku) {
+        match self {
+            Self::Overflow | Self::RestockOverflow => world.voucher(),
+            Self::LivestreamStock => world.livestream(number),
+            // Of anyone's goods and stores: were it the popular ones', the whole sale would suffer.
+            Self::Withdraw | Self::Relist | Self::CloseLocation | Self::Reopen => {
+                let merchant = world.any_merchant(draw);
+                (merchant, world.popular_sku(&merchant, draw))
+            }
+            _ => {
+                let merchant = world.popular_merchant(draw);
+                (merchant, world.popular_sku(&merchant, draw))
+            }
+        }
+    }
+
+    /// Writes the value of aside `number`; `own_at` is its own time in milliseconds since 1970.
+    pub(super) fn write(self, world: &World, number: u64, own_at: i64, out: &mut Vec<u8>) {
+        Scene::of(self, world, number, own_at, out).write(self, number);
     }
 }
 
@@ -183,19 +231,7 @@ struct Scene<'a> {
 impl<'a> Scene<'a> {
     fn of(aside: Aside, world: &'a World, number: u64, own_at: i64, out: &'a mut Vec<u8>) -> Self {
         let mut draw = world.draw(Domain::Aside, number);
-        let (merchant, sku) = match aside {
-            Aside::Overflow | Aside::RestockOverflow => world.voucher(),
-            Aside::LivestreamStock => world.livestream(number),
-            // Of anyone's goods and stores: were it the popular ones', the whole sale would suffer.
-            Aside::Withdraw | Aside::Relist | Aside::CloseLocation | Aside::Reopen => {
-                let merchant = world.any_merchant(&mut draw);
-                (merchant, world.popular_sku(&merchant, &mut draw))
-            }
-            _ => {
-                let merchant = world.popular_merchant(&mut draw);
-                (merchant, world.popular_sku(&merchant, &mut draw))
-            }
-        };
+        let (merchant, sku) = aside.goods(world, number, &mut draw);
         // Livestreams and large values are numbered apart from the asides of the round.
         let fresh = match aside {
             Aside::LivestreamStock => FRESH * 2 + number,
@@ -205,13 +241,12 @@ impl<'a> Scene<'a> {
         Self { world, merchant, sku, draw, fresh, own_at, out }
     }
 
-    /// Writes the value and says what it is, as long as its own time is in order.
-    fn write(&mut self, aside: Aside, number: u64) -> Kind {
+    fn write(&mut self, aside: Aside, number: u64) {
         match aside {
             Aside::TopUp | Aside::LateReceipt | Aside::AheadReceipt => {
                 let units = self.draw.between(10, 200).cast_signed();
                 let shelf = self.merchant.shelf(&mut self.draw);
-                self.receive(units, shelf)
+                self.receive(units, shelf);
             }
             Aside::LivestreamStock => self.receive_for_livestream(),
             Aside::Correction => self.receive(-1, self.merchant.locations.min(1)),
@@ -219,7 +254,7 @@ impl<'a> Scene<'a> {
             Aside::Overflow => self.receive(RECEIPT_UNITS_MAX.cast_signed(), 0),
             Aside::Move | Aside::LateMove | Aside::AheadMove => {
                 let units = self.draw.between(1, 5);
-                self.relocate(units)
+                self.relocate(units);
             }
             Aside::MoveUnderflow => self.relocate(RECEIPT_UNITS_MAX),
             Aside::Withdraw | Aside::ChangeListing | Aside::Relist => self.list(aside),
@@ -227,25 +262,19 @@ impl<'a> Scene<'a> {
             Aside::PayUnknownOrder | Aside::LatePayment | Aside::AheadPayment => self.pay(),
             Aside::CancelUnknownOrder => self.cancel(None),
             Aside::Largest => self.cancel(Some(VALUE_BYTES_MAX)),
-            Aside::Oversized => {
-                self.cancel(Some(VALUE_BYTES_MAX + 1));
-                Kind::Oversized
-            }
+            Aside::Oversized => self.cancel(Some(VALUE_BYTES_MAX + 1)),
             Aside::RefundUnknownOrder | Aside::LateRefund | Aside::AheadRefund => self.refund(0),
             Aside::RestockOverflow => self.refund(1),
             Aside::KeyOfAnother | Aside::KeyPadded | Aside::KeyMissing | Aside::OtherPartition => {
                 self.receive(1, self.merchant.locations.min(1));
-                Kind::Misrouted
             }
-            Aside::WithoutValue => Kind::WithoutValue,
+            Aside::WithoutValue => {}
             Aside::StrayTick => {
                 self.out.extend_from_slice(br#"{"type":"tick","merchant_id":"no matter"}"#);
-                Kind::Tick
             }
             Aside::TooManyLines => self.place_too_many_lines(),
             Aside::Malformed(index) => {
                 write_malformed(MALFORMED[usize::from(index)], self.merchant.id, number, self.out);
-                Kind::Malformed
             }
         }
     }
@@ -254,7 +283,7 @@ impl<'a> Scene<'a> {
         Command::begin(self.out, self.merchant.style, kind, self.merchant.id)
     }
 
-    fn receive(&mut self, qty: i64, location: u32) -> Kind {
+    fn receive(&mut self, qty: i64, location: u32) {
         let receipt = Receipt {
             number: self.fresh,
             received_at: self.own_at,
@@ -263,18 +292,17 @@ impl<'a> Scene<'a> {
             location,
         };
         receipt.write(&self.merchant, self.out);
-        Kind::StockReceived
     }
 
     /// Enough for nearly all that the livestream will draw.
-    fn receive_for_livestream(&mut self) -> Kind {
+    fn receive_for_livestream(&mut self) {
         let orders = self.world.livestream_every() / 10;
         let units = orders * u64::from(self.world.settings.livestream_orders_per_mille) / 1000;
         let units = (units * 3 / 2).clamp(1, RECEIPT_UNITS_MAX);
-        self.receive(units.cast_signed(), self.merchant.locations.min(1))
+        self.receive(units.cast_signed(), self.merchant.locations.min(1));
     }
 
-    fn relocate(&mut self, units: u64) -> Kind {
+    fn relocate(&mut self, units: u64) {
         let from = self.merchant.shelf(&mut self.draw);
         let to = if from == 0 { 1 } else { from - 1 };
         let (fresh, own_at, sku) = (self.fresh, self.own_at, self.sku.id);
@@ -286,16 +314,15 @@ impl<'a> Scene<'a> {
         command.id("to", to.into());
         command.unsigned("qty", units);
         command.end();
-        Kind::StockMoved
     }
 
-    fn list(&mut self, aside: Aside) -> Kind {
+    fn list(&mut self, aside: Aside) {
         if aside == Aside::Withdraw {
             let sku = self.sku.id;
             let mut command = self.begin("sku.withdrawn");
             command.id("sku", sku);
             command.end();
-            return Kind::SkuWithdrawn;
+            return;
         }
         let mut sku = self.sku;
         if aside == Aside::ChangeListing {
@@ -303,11 +330,10 @@ impl<'a> Scene<'a> {
             sku.safety = self.draw.pick(&[0, 0, 1, 3]);
         }
         write_listing(&self.merchant, &sku, self.out);
-        Kind::SkuListed
     }
 
     /// Opens or closes a location. A depot comes without stock.
-    fn locate(&mut self, aside: Aside) -> Kind {
+    fn locate(&mut self, aside: Aside) {
         let number = match aside {
             Aside::OpenDepot => self.merchant.locations + 1,
             _ => self.merchant.store().unwrap_or(1),
@@ -316,14 +342,13 @@ impl<'a> Scene<'a> {
             let mut command = self.begin("location.closed");
             command.id("location", number.into());
             command.end();
-            return Kind::LocationClosed;
+            return;
         }
         let location = self.world.location(&self.merchant, number);
         write_location(&self.merchant, &location, self.out);
-        Kind::LocationOpened
     }
 
-    fn pay(&mut self) -> Kind {
+    fn pay(&mut self) {
         let (fresh, own_at, amount) = (self.fresh, self.own_at, self.sku.price);
         let mut command = self.begin("order.paid");
         command.identifier("payment_id", IdSpace::Payment, fresh);
@@ -331,11 +356,10 @@ impl<'a> Scene<'a> {
         command.unsigned("amount", amount);
         command.number("paid_at", own_at);
         command.end();
-        Kind::OrderPaid
     }
 
     /// Cancels an order that never was, in a value of so many bytes or of the depth allowed.
-    fn cancel(&mut self, bytes: Option<usize>) -> Kind {
+    fn cancel(&mut self, bytes: Option<usize>) {
         const DEEPEST: &[u8] = b",\"deep\":\
             [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]]}";
         let fresh = self.fresh;
@@ -353,10 +377,9 @@ impl<'a> Scene<'a> {
                 self.out.extend_from_slice(b"\"}");
             }
         }
-        Kind::OrderCancelled
     }
 
-    fn refund(&mut self, units: u64) -> Kind {
+    fn refund(&mut self, units: u64) {
         let (fresh, own_at, sku) = (self.fresh, self.own_at, self.sku);
         let mut command = self.begin("order.refunded");
         command.identifier("refund_id", IdSpace::Refund, fresh);
@@ -375,10 +398,9 @@ impl<'a> Scene<'a> {
         command.close(b']');
         command.truth("restock", units > 0);
         command.end();
-        Kind::OrderRefunded
     }
 
-    fn place_too_many_lines(&mut self) -> Kind {
+    fn place_too_many_lines(&mut self) {
         let (fresh, own_at, sku) = (self.fresh, self.own_at, self.sku);
         let mut command = self.begin("order.placed");
         command.identifier("order_id", IdSpace::Order, fresh);
@@ -395,6 +417,5 @@ impl<'a> Scene<'a> {
         }
         command.close(b']');
         command.end();
-        Kind::Malformed
     }
 }

@@ -3,10 +3,10 @@
 
 use std::collections::VecDeque;
 
+use super::Kind;
 use super::json::{Command, IdSpace};
 use super::regions::UNKNOWN;
 use super::world::{Location, Merchant, RECEIPT_UNITS_MAX, Sku, World};
-use super::{Kind, Written};
 
 /// Units that fill a shelf to the brim.
 const CELL_UNITS_MAX: u64 = 4_294_967_295;
@@ -21,21 +21,46 @@ pub(super) struct Catalogue {
     deliveries: u64,
 }
 
+/// What one record of the catalogue says.
 #[derive(Debug, Clone, Copy)]
-enum Item {
+pub(super) enum Item {
     Location(Location),
     Listing(Sku),
-    Delivery { sku: u64, location: u32, units: u64 },
+    /// Delivery `number` of all.
+    Delivery {
+        number: u64,
+        sku: u64,
+        location: u32,
+        units: u64,
+    },
+}
+
+impl Item {
+    pub(super) fn kind(&self) -> Kind {
+        match self {
+            Self::Location(_) => Kind::LocationOpened,
+            Self::Listing(_) => Kind::SkuListed,
+            Self::Delivery { .. } => Kind::StockReceived,
+        }
+    }
+
+    /// Writes the record's value; `at_ms` is when it is due, in milliseconds since 1970.
+    pub(super) fn write(&self, merchant: &Merchant, at_ms: i64, out: &mut Vec<u8>) {
+        match *self {
+            Self::Location(location) => write_location(merchant, &location, out),
+            Self::Listing(sku) => write_listing(merchant, &sku, out),
+            Self::Delivery { number, sku, location, units } => {
+                let (received_at, qty) = (at_ms.max(0), units.cast_signed());
+                Receipt { number, received_at, sku, qty, location }.write(merchant, out);
+            }
+        }
+    }
 }
 
 impl Catalogue {
-    /// Writes the next record's value and says when it is due, unless the catalogue is complete.
-    pub(super) fn write_next(
-        &mut self,
-        world: &World,
-        start_ms: i64,
-        out: &mut Vec<u8>,
-    ) -> Option<(u64, Written)> {
+    /// The next record and when it is due, in milliseconds after the start, unless the catalogue is
+    /// complete.
+    pub(super) fn next(&mut self, world: &World) -> Option<(u64, Merchant, Item)> {
         let all = u64::from(world.merchants()) + world.flash_items() + 1;
         while self.waiting.is_empty() && self.groups < all {
             self.gather(world);
@@ -43,29 +68,7 @@ impl Catalogue {
         }
         let (merchant, item) = self.waiting.pop_front()?;
         let due_ms = world.settings.opening_ms * self.groups / (all + 1);
-        let kind = match item {
-            Item::Location(location) => {
-                write_location(&merchant, &location, out);
-                Kind::LocationOpened
-            }
-            Item::Listing(sku) => {
-                write_listing(&merchant, &sku, out);
-                Kind::SkuListed
-            }
-            Item::Delivery { sku, location, units } => {
-                let receipt = Receipt {
-                    number: self.deliveries,
-                    received_at: (start_ms + due_ms.cast_signed()).max(0),
-                    sku,
-                    qty: units.cast_signed(),
-                    location,
-                };
-                receipt.write(&merchant, out);
-                self.deliveries += 1;
-                Kind::StockReceived
-            }
-        };
-        Some((due_ms, Written::straight(merchant, kind)))
+        Some((due_ms, merchant, item))
     }
 
     /// Gathers the records of the next group.
@@ -78,15 +81,14 @@ impl Catalogue {
             let location = merchant.locations.min(1);
             let units = world.flash_delivery();
             self.waiting.push_back((merchant, Item::Listing(sku)));
-            self.waiting.push_back((merchant, Item::Delivery { sku: sku.id, location, units }));
+            self.deliver(merchant, sku.id, location, units);
         } else {
             let (merchant, sku) = world.voucher();
             let mut missing = CELL_UNITS_MAX;
             while missing > 0 {
                 let units = missing.min(RECEIPT_UNITS_MAX);
                 missing -= units;
-                let delivery = Item::Delivery { sku: sku.id, location: 0, units };
-                self.waiting.push_back((merchant, delivery));
+                self.deliver(merchant, sku.id, 0, units);
             }
         }
     }
@@ -101,10 +103,15 @@ impl Catalogue {
             let units = world.delivery(&merchant, local);
             self.waiting.push_back((merchant, Item::Listing(sku)));
             for location in merchant.shelves() {
-                let delivery = Item::Delivery { sku: sku.id, location, units };
-                self.waiting.push_back((merchant, delivery));
+                self.deliver(merchant, sku.id, location, units);
             }
         }
+    }
+
+    fn deliver(&mut self, merchant: Merchant, sku: u64, location: u32, units: u64) {
+        let delivery = Item::Delivery { number: self.deliveries, sku, location, units };
+        self.waiting.push_back((merchant, delivery));
+        self.deliveries += 1;
     }
 }
 

@@ -111,8 +111,6 @@ pub struct Summary {
     pub orders: u64,
     /// Records in all.
     pub records: u64,
-    /// Bytes of all keys and values.
-    pub bytes: u64,
     counts: [u64; Kind::ALL.len()],
 }
 
@@ -128,9 +126,8 @@ impl Summary {
         Kind::ALL.into_iter().zip(self.counts)
     }
 
-    pub(super) fn add(&mut self, kind: Kind, bytes: usize) {
+    pub(super) fn add(&mut self, kind: Kind) {
         self.records += 1;
-        self.bytes += bytes as u64;
         self.counts[kind as usize] += 1;
     }
 }

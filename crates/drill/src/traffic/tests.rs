@@ -7,6 +7,7 @@ use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
 use super::malformed::MALFORMED;
+use super::planned::TICK;
 use super::*;
 
 /// A minute before the midnight that begins 11 November 2025 in China.

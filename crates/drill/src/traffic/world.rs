@@ -143,15 +143,9 @@ impl World {
     /// The merchant of this index, below [`World::merchants`].
     pub(super) fn merchant(&self, index: u32) -> Merchant {
         let mut draw = self.draw(Domain::Merchant, index.into());
-        // Some ids are beyond 2^53, where a parser that goes through floats loses the last digits.
-        let id = match index % 64 {
-            9 => u64::MAX - u64::from(index),
-            5 | 37 => 9_007_199_254_740_993 + u64::from(index),
-            _ => 1001 + u64::from(index),
-        };
         Merchant {
             index,
-            id,
+            id: merchant_id(index),
             skus: draw.between(1, skus_max(&self.settings).into()) as u16,
             locations: draw.pick(&[0, 1, 1, 2, 2, 3, 4]),
             style: Style::draw(&mut draw),
@@ -301,6 +295,16 @@ impl World {
             rush_ms + (order - rush) * (sale_ms - rush_ms) / (u128::from(self.orders) - rush).max(1)
         };
         settings.opening_ms + after as u64
+    }
+}
+
+/// The id of the merchant of this index. Some are beyond 2^53, where a parser that goes through floats
+/// loses the last digits.
+pub(super) fn merchant_id(index: u32) -> u64 {
+    match index % 64 {
+        9 => u64::MAX - u64::from(index),
+        5 | 37 => 9_007_199_254_740_993 + u64::from(index),
+        _ => 1001 + u64::from(index),
     }
 }
 

@@ -11,7 +11,7 @@ use pipeline::log::{LogError, Offsets};
 
 /// See the module's documentation.
 pub(super) trait Ground {
-    type Publisher: load::Publisher;
+    type Publisher: load::Publisher + Send;
     type Answers: load::Answers;
 
     /// What the pipeline decides by.

@@ -4,7 +4,7 @@
 //! of its own. Invariant: a step begins when nothing is left of the one before it, and everything that
 //! all of them published is judged in the end.
 
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
@@ -38,26 +38,18 @@ pub(crate) fn run(arguments: &DrillKnee) -> anyhow::Result<Exit> {
     let waits = Waits { patience: Duration::from_secs(arguments.patience), stop: &stop, progress };
     progress.say(HEAD);
     let mut found = Found::new(arguments);
-    let mut broken_off = None;
-    // Relaxed: nothing is handed over with the flag.
-    while let Some(rate) = found.search.next_rate().filter(|_| !stop.load(Ordering::Relaxed)) {
-        let seed = arguments.seed + found.steps.len() as u64;
-        let plan = Plan { profile: profile(arguments, rate)?, traffic: traffic.clone(), seed };
-        let report = match sale::run(&mut tools, &plan, &waits, &mut |_| Ok(())) {
-            Ok(report) => report,
-            Err(error) => {
-                broken_off = Some(error.context(format!("the step of {rate} orders a second")));
-                break;
-            }
+    let mut run = |rate, seed| {
+        let plan = Plan {
+            profile: profile(arguments, rate)?,
+            traffic: traffic.clone(),
+            seed,
+            publishers: arguments.publishing.publishers(),
         };
-        // Relaxed: as above. A step that was cut short says nothing about its rate.
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let step = Step::of(rate, &report, &arguments.target);
-        progress.say(&line(&step));
-        found.take(step, report);
-    }
+        sale::run(&mut tools, &plan, &waits, &mut |_| Ok(()))
+    };
+    let broken_off = found.take_steps(arguments, &stop, &mut run, &mut |step| {
+        progress.say(&line(step));
+    });
     let Some(mut report) = found.into_report(&arguments.target.to_string()) else {
         return Err(broken_off.unwrap_or_else(|| anyhow!("no step was taken")));
     };
@@ -87,6 +79,34 @@ impl Found {
         let DrillKnee { from, up_to, precision, steps, .. } = *arguments;
         let search = Search::new(Bounds { from, up_to, precision, steps_max: steps });
         Found { search, steps: Vec::new(), report: None, undecided: 0 }
+    }
+
+    /// Takes step after step, by the load that `run` is with this rate and seed, until the knee is known or
+    /// `stop` is set, or until one fails: then it gives why.
+    fn take_steps(
+        &mut self,
+        arguments: &DrillKnee,
+        stop: &AtomicBool,
+        run: &mut dyn FnMut(f64, u64) -> anyhow::Result<Report>,
+        told: &mut dyn FnMut(&Step),
+    ) -> Option<anyhow::Error> {
+        // Relaxed: nothing is handed over with the flag.
+        while let Some(rate) = self.search.next_rate().filter(|_| !stop.load(Ordering::Relaxed)) {
+            let report = match run(rate, arguments.seed + self.steps.len() as u64) {
+                Ok(report) => report,
+                Err(error) => {
+                    return Some(error.context(format!("the step of {rate} orders a second")));
+                }
+            };
+            // Relaxed: as above. A step that was cut short says nothing about its rate.
+            if stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let step = Step::of(rate, &report, &arguments.target);
+            told(&step);
+            self.take(step, report);
+        }
+        None
     }
 
     fn take(&mut self, step: Step, report: Report) {
@@ -122,4 +142,70 @@ fn line(step: &Step) -> String {
         grouped(step.behind),
         if step.held { "held" } else { "did not hold" }
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::bail;
+    use clap::Parser;
+    use drill::load::Meter;
+    use drill::report::PlanTold;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Only {
+        #[command(flatten)]
+        knee: DrillKnee,
+    }
+
+    /// A load that nobody answered, so that no target holds.
+    fn report() -> Report {
+        let told = PlanTold {
+            profile: "500/s for 1s".to_owned(),
+            seconds: 1.0,
+            seed: 1,
+            partitions: 1,
+            opened_at_ms: 0,
+            catalogue: 0,
+        };
+        Report::new(told, Meter::new(0, &[0]).measured(), 500)
+    }
+
+    /// Takes steps, of which the second ends by `second`; gives why it was broken off, the rates and seeds
+    /// that were run, and the steps of the report.
+    fn taken(
+        second: impl Fn(&AtomicBool) -> anyhow::Result<Report>,
+    ) -> (Option<String>, Vec<(f64, u64)>, usize) {
+        let arguments = Only::parse_from(["knee", "--from", "800", "--seed", "7"]).knee;
+        let (stop, mut ran) = (AtomicBool::new(false), Vec::new());
+        let mut found = Found::new(&arguments);
+        let mut run = |rate, seed| {
+            ran.push((rate, seed));
+            if ran.len() == 2 { second(&stop) } else { Ok(report()) }
+        };
+        let broken_off = found.take_steps(&arguments, &stop, &mut run, &mut |_| {});
+        let steps = found.into_report("p99<60ms").and_then(|report| report.knee);
+        let steps = steps.map_or(0, |knee| knee.steps.len());
+        (broken_off.map(|error| format!("{error:#}")), ran, steps)
+    }
+
+    #[test]
+    fn a_step_that_fails_loses_the_report_of_those_before_it() {
+        let (broken_off, ran, steps) = taken(|_| bail!("nobody answers"));
+        assert_eq!((ran.len(), steps), (2, 1));
+        assert_eq!(ran[0], (800.0, 7));
+        assert_eq!(ran[1].1, 8, "traffic of its own");
+        let why = broken_off.expect("it failed");
+        assert!(why.starts_with("the step of") && why.ends_with("nobody answers"), "{why}");
+    }
+
+    #[test]
+    fn a_step_that_was_cut_short_says_something_about_its_rate() {
+        let (broken_off, ran, steps) = taken(|stop| {
+            stop.store(true, Ordering::Relaxed);
+            Ok(report())
+        });
+        assert_eq!((broken_off, ran.len(), steps), (None, 2, 1));
+    }
 }

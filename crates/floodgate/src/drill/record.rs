@@ -34,7 +34,7 @@ pub(crate) fn run(arguments: &DrillRecord) -> anyhow::Result<Exit> {
         .partition_count()
         .with_context(|| format!("asking Kafka at {}", settings.brokers))?;
     let place = arguments.to.display().to_string();
-    let objects = Objects::in_directory(&arguments.to).context("--to")?;
+    let objects = Objects::at(&arguments.to).context("--to")?;
     let topic = &settings.topics.orders;
     let mut recorder =
         Recorder::new(objects, &place, rand::random(), topic, partitions, pseudonyms)?;

@@ -57,9 +57,9 @@ pub(crate) fn run(arguments: &DrillReplay) -> anyhow::Result<Exit> {
 
 fn open(arguments: &DrillReplay) -> anyhow::Result<Recording> {
     let (from, place) = (&arguments.from, arguments.from.display().to_string());
-    // A place that is not there is a mistake of whoever named it, and is not made.
-    ensure!(from.is_dir(), "there is no directory {place}; name the one of `drill record --to`");
-    let recording = Recording::open(Objects::in_directory(from).context("--from")?, &place)?;
+    let objects =
+        Objects::existing_at(from).context("--from names what `drill record --to` wrote")?;
+    let recording = Recording::open(objects, &place)?;
     ensure!(recording.manifest().records > 0, "the recording in {place} holds no records");
     Ok(recording)
 }

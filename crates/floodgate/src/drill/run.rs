@@ -65,7 +65,12 @@ fn offer_told(report: &Report) -> Vec<String> {
 
 /// What is to be published.
 pub(super) fn plan(load: &Load) -> anyhow::Result<Plan> {
-    Ok(Plan { profile: profile(load)?, traffic: load.traffic.settings()?, seed: load.seed })
+    Ok(Plan {
+        profile: profile(load)?,
+        traffic: load.traffic.settings()?,
+        seed: load.seed,
+        publishers: load.publishing.publishers(),
+    })
 }
 
 fn profile(load: &Load) -> anyhow::Result<Profile> {

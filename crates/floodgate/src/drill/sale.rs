@@ -38,6 +38,8 @@ pub(super) struct Plan {
     /// Its profile and its windows are not looked at.
     pub(super) traffic: TrafficSettings,
     pub(super) seed: u64,
+    /// Clients that publish, each its share of the partitions; what they publish does not depend on it.
+    pub(super) publishers: usize,
 }
 
 /// How long is waited, and who is told meanwhile.
@@ -72,8 +74,8 @@ pub(super) fn run<G: Ground>(
     let (mut sale, told) = prepare(ground, plan, |ground, traffic, publisher| {
         settle_catalogue(ground, traffic, publisher, waits)
     })?;
-    let undecided = measure(ground, &mut sale, waits, beside)?;
-    let mut report = Report::new(told, sale.meter.measured(), sale.traffic.summary().orders);
+    let (orders, undecided) = measure(ground, &mut sale, waits, beside)?;
+    let mut report = Report::new(told, sale.meter.measured(), orders);
     report.verdict.undecided = undecided;
     Ok(report)
 }
@@ -89,9 +91,9 @@ pub(super) fn offer<G: Ground>(
             waits.progress.catalogue(records);
         })?)
     })?;
-    let Sale { traffic, publisher, meter, clock, ends_at, .. } = &mut sale;
-    load::drive(traffic, publisher, clock, *ends_at, meter, waits.stop)?;
-    Ok(Report::new(told, sale.meter.measured(), sale.traffic.summary().orders))
+    let Sale { traffic, publishers, meter, clock, ends_at, .. } = &mut sale;
+    let orders = load::drive(traffic, publishers, clock, *ends_at, meter, waits.stop)?;
+    Ok(Report::new(told, sale.meter.measured(), orders))
 }
 
 /// Has everything in the topics judged, and takes it into the report.
@@ -120,7 +122,7 @@ pub(super) fn judge(
 /// What is published from the opening on.
 struct Sale<P> {
     traffic: Traffic,
-    publisher: P,
+    publishers: Vec<P>,
     meter: Meter,
     clock: WallClock,
     /// In milliseconds since 1970, as is `ends_at`.
@@ -140,8 +142,11 @@ fn prepare<G: Ground>(
     let starts_at = clock.now_ms() - settings.opening_ms.cast_signed();
     let mut traffic =
         Traffic::new(settings, plan.profile.orders(), plan.seed, partitions, starts_at);
-    let mut publisher = ground.publisher()?;
-    let catalogue = publish_catalogue(ground, &mut traffic, &mut publisher)?;
+    // Whoever had no partition would have nothing to do.
+    let publishers = plan.publishers.clamp(1, partitions as usize);
+    let mut publishers =
+        (0..publishers).map(|_| ground.publisher()).collect::<Result<Vec<_>, _>>()?;
+    let catalogue = publish_catalogue(ground, &mut traffic, &mut publishers[0])?;
 
     let opens_at = clock.now_ms() + OPENS_AFTER_MS;
     traffic.open_at(opens_at);
@@ -155,7 +160,7 @@ fn prepare<G: Ground>(
     };
     let ends_at = opens_at + (plan.profile.seconds() * 1_000.0) as i64;
     let meter = Meter::new(opens_at, &ends(ground)?);
-    let sale = Sale { traffic, publisher, meter, clock, opens_at, ends_at };
+    let sale = Sale { traffic, publishers, meter, clock, opens_at, ends_at };
     Ok((sale, told))
 }
 
@@ -196,24 +201,27 @@ fn settle_catalogue<G: Ground>(
     Ok(records)
 }
 
-/// Publishes the sale; gives the number of records that are not settled.
+/// Publishes the sale; gives the number of its orders, and of the records that are not settled.
 fn measure<G: Ground>(
     ground: &mut G,
     sale: &mut Sale<G::Publisher>,
     waits: &Waits<'_>,
     beside: &mut Beside<'_>,
-) -> anyhow::Result<u64> {
+) -> anyhow::Result<(u64, u64)> {
     let mut answers = ground.answers()?;
-    let Sale { traffic, publisher, meter, clock, opens_at, ends_at } = sale;
+    let Sale { traffic, publishers, meter, clock, opens_at, ends_at } = sale;
     let (meter, clock, ends_at) = (&*meter, &*clock, *ends_at);
     let left = |_: &Measured| {
         let left_ms = ends_at - clock.now_ms();
         (left_ms > 0).then(|| format!("{:>4} s left", left_ms / 1_000))
     };
     let course = Course { meter, clock, opens_at: *opens_at, left: &left };
-    attend(ground, &course, &mut answers, waits, beside, || {
-        Ok(load::drive(traffic, publisher, clock, ends_at, meter, waits.stop)?)
-    })
+    let mut orders = 0;
+    let undecided = attend(ground, &course, &mut answers, waits, beside, || {
+        orders = load::drive(traffic, publishers, clock, ends_at, meter, waits.stop)?;
+        Ok(())
+    })?;
+    Ok((orders, undecided))
 }
 
 /// A load that is about to be published.
