@@ -63,6 +63,53 @@ impl Name {
     }
 }
 
+/// Bytes that a text may go on with, ready to be compared at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Bytes {
+    /// The first byte is the lowest of the first word; zeros behind the last.
+    words: [u64; 2],
+    masks: [u64; 2],
+    /// How many of them are passed.
+    pass: usize,
+}
+
+impl Bytes {
+    /// Most bytes that are compared at once.
+    pub(crate) const MAX: usize = 16;
+
+    /// The first `Self::MAX` of these bytes at most.
+    pub(crate) const fn new(bytes: &[u8]) -> Bytes {
+        let (mut words, mut masks, mut at) = ([0; 2], [0; 2], 0);
+        while at < bytes.len() {
+            let shift = 8 * (at % 8);
+            words[at / 8] |= (bytes[at] as u64) << shift;
+            masks[at / 8] |= 0xff << shift;
+            at += 1;
+        }
+        Bytes { words, masks, pass: bytes.len() }
+    }
+
+    /// A string's text, at most 15 bytes, and its closing quote, which is not passed.
+    pub(crate) const fn of_string(text: &str) -> Bytes {
+        let mut bytes = Bytes::new(text.as_bytes());
+        let (word, shift) = (text.len() / 8, 8 * (text.len() % 8));
+        bytes.words[word] |= (b'"' as u64) << shift;
+        bytes.masks[word] |= 0xff << shift;
+        bytes
+    }
+
+    /// [`Self::of_string`] of each of these texts, of which there are `N`.
+    pub(crate) const fn of_strings<const N: usize>(texts: &[&str]) -> [Bytes; N] {
+        assert!(texts.len() == N, "each has its bytes");
+        let (mut all, mut index) = ([Bytes::new(&[]); N], 0);
+        while index < N {
+            all[index] = Bytes::of_string(texts[index]);
+            index += 1;
+        }
+        all
+    }
+}
+
 /// A cursor over a text.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Json<'a> {
@@ -119,7 +166,7 @@ impl<'a> Json<'a> {
 
     /// Passes so many bytes, which are there.
     #[inline(always)]
-    fn pass(&mut self, bytes: usize) {
+    pub(crate) fn pass(&mut self, bytes: usize) {
         self.rest = &self.rest[bytes..];
     }
 
@@ -226,17 +273,27 @@ impl<'a> Json<'a> {
         found
     }
 
-    /// Passes the first `len` bytes, if under `mask` they are those of `bytes`, the first one lowest.
+    /// Passes these bytes, if they are there.
     #[inline(always)]
-    pub(crate) fn passes_bytes(&mut self, bytes: u128, mask: u128, len: usize) -> bool {
-        let found = match self.rest.first_chunk() {
-            Some(chunk) => u128::from_le_bytes(*chunk) & mask == bytes,
-            None => self.rest.starts_with(&bytes.to_le_bytes()[..len]),
+    pub(crate) fn passes_bytes(&mut self, bytes: &Bytes) -> bool {
+        let Bytes { words, masks, pass } = bytes;
+        let Some(rest) = self.rest.get(*pass..) else { return false };
+        let window = match self.rest.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => last_window(self.text, self.rest.len()),
         };
+        let [low, high] = [window as u64, (window >> 64) as u64];
+        let found = ((low & masks[0]) ^ words[0]) | ((high & masks[1]) ^ words[1]) == 0;
         if found {
-            self.pass(len);
+            self.rest = rest;
         }
         found
+    }
+
+    /// The index of the first of these bytes that are there, which are then passed.
+    #[inline(always)]
+    pub(crate) fn passes_one_of(&mut self, all: &[Bytes]) -> Option<usize> {
+        all.iter().position(|bytes| self.passes_bytes(bytes))
     }
 
     /// Passes what a string has before its closing quote, if that is plain ASCII without escapes; stops
@@ -374,28 +431,49 @@ impl<'a> Json<'a> {
     /// are none, if they begin with a 0 that is not the only one, or if they need more than 64 bits.
     #[inline(always)]
     pub(crate) fn digits(&mut self) -> Option<u64> {
-        let word = first_word(self.rest);
-        let (count, mut value) = leading_digits(word);
-        self.pass(count);
-        if count == 8 {
-            value = self.more_digits(value)?;
+        let word = self.word();
+        let (count, value) = leading_digits(word);
+        self.rest = self.rest.get(count..)?;
+        match word as u8 {
+            b'1'..=b'9' if count < 8 => Some(value),
+            b'1'..=b'9' => self.more_digits(value),
+            b'0' if count == 1 => Some(0),
+            _ => None,
         }
-        let leads_with_zero = word as u8 == b'0' && count != 1;
-        (count > 0 && !leads_with_zero).then_some(value)
     }
 
-    /// The value of a number of which the digits of `value` are passed.
+    /// The value of the digits under the cursor, if there are so many, at most 7.
+    #[inline(always)]
+    pub(crate) fn digits_exactly(&mut self, wanted: usize) -> Option<u64> {
+        let (count, value) = leading_digits(self.word());
+        self.rest = self.rest.get(count..)?;
+        (count == wanted).then_some(value)
+    }
+
+    /// The value of a number of which the digits of `value`, eight at least, are passed.
     #[inline(always)]
     fn more_digits(&mut self, mut value: u64) -> Option<u64> {
         const POWERS: [u64; 9] =
             [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
         loop {
-            let (count, chunk) = leading_digits(first_word(self.rest));
+            let (count, chunk) = leading_digits(self.word());
             value = value.checked_mul(POWERS[count])?.checked_add(chunk)?;
-            self.pass(count);
+            self.rest = self.rest.get(count..)?;
             if count < 8 {
                 return Some(value);
             }
+        }
+    }
+
+    /// The next eight bytes, the first lowest; zeros behind the end.
+    #[inline(always)]
+    fn word(&self) -> u64 {
+        if let Some(chunk) = self.rest.first_chunk() {
+            return u64::from_le_bytes(*chunk);
+        }
+        match self.text.last_chunk() {
+            Some(chunk) => u64::from_le_bytes(*chunk) >> 8 >> (8 * (7 - self.rest.len())),
+            None => last_word(self.rest),
         }
     }
 
@@ -554,21 +632,40 @@ fn last_word(rest: &[u8]) -> u64 {
     rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
 }
 
+/// The last `len` bytes of a text, at most sixteen, the first lowest; zeros behind the end.
+#[cold]
+#[inline(never)]
+fn last_window(text: &[u8], len: usize) -> u128 {
+    let behind = 8 * (Bytes::MAX - len) as u32;
+    match text.last_chunk() {
+        Some(chunk) => u128::from_le_bytes(*chunk).checked_shr(behind).unwrap_or(0),
+        None => text[text.len() - len..]
+            .iter()
+            .rev()
+            .fold(0, |window, byte| window << 8 | u128::from(*byte)),
+    }
+}
+
 /// How many of a word's first bytes are digits, and their value.
 #[inline(always)]
 fn leading_digits(word: u64) -> (usize, u64) {
     let digits = word ^ (ONES * b'0' as u64);
     // A byte above 9 gets its high bit; the carry out of one can only reach the bytes behind it.
     let marks = (digits.wrapping_add(ONES * (0x80 - 10)) | digits) & HIGH_BITS;
-    let count = (marks.trailing_zeros() / 8) as usize;
-    if count == 0 {
-        return (0, 0);
+    if marks == 0 {
+        return (8, joined(digits));
     }
-    // Zeros take the place of the missing leading digits; then neighbours are joined: 8 digits to
-    // 4 pairs, to 2 quadruples, to the value.
-    let mut value = digits << (64 - 8 * count);
-    value = (value.wrapping_mul((10 << 8) | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
-    value = (value.wrapping_mul((100 << 16) | 1) >> 16) & 0x0000_ffff_0000_ffff;
-    value = value.wrapping_mul((10_000 << 32) | 1) >> 32;
-    (count, value)
+    // Zeros take the place of the missing leading digits: the mark is the highest bit of the first
+    // byte that is no digit, and all from that byte on is shifted out.
+    let mark = marks.trailing_zeros();
+    ((mark / 8) as usize, joined(digits << 8 << (63 - mark)))
+}
+
+/// The value of eight digits, the first lowest. Neighbours are joined: to 4 pairs, to 2 quadruples, to
+/// the value.
+#[inline(always)]
+fn joined(digits: u64) -> u64 {
+    let pairs = (digits.wrapping_mul((10 << 8) | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+    let quadruples = (pairs.wrapping_mul((100 << 16) | 1) >> 16) & 0x0000_ffff_0000_ffff;
+    quadruples.wrapping_mul((10_000 << 32) | 1) >> 32
 }
