@@ -343,3 +343,31 @@ pub struct LocationOpened {
     /// Whether buyers may fetch orders from it.
     pub pickup: bool,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes are looked at sixteen at a time, and the last ones one by one.
+    #[test]
+    fn leading_id_ends_where_something_else_begins() {
+        const TEXT: &[u8] = b"aZ09_.:-mzAY5aZ09_.:-mzAY5aZ09_.:-mzAY5xyz";
+        for len in 0..TEXT.len() {
+            let id = ExternalId::from_bytes(&TEXT[..len]);
+            assert_eq!(ExternalId::leading(&TEXT[..len]), id, "{len} to the end");
+            for byte in (0..=u8::MAX).filter(|byte| !ExternalId::allows(*byte)) {
+                for behind in [0, 1, 20] {
+                    let text = [&TEXT[..len], &[byte], &[b'x'; 20][..behind]].concat();
+                    assert_eq!(ExternalId::leading(&text), id, "{len} to {byte}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn allowed_bytes_are_those_of_the_contract() {
+        let allowed: Vec<u8> = (0..=u8::MAX).filter(|byte| ExternalId::allows(*byte)).collect();
+        let listed = b"-.0123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+        assert_eq!(allowed, listed);
+    }
+}

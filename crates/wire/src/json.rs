@@ -5,17 +5,12 @@
 //! cursor whose address is known to no call can stay in registers. Invariant: every byte the cursor
 //! has passed was checked against the grammar, UTF-8, control characters, surrogates and depth
 //! included.
-//!
-//! Strings and digits are read eight bytes at a time (S. E. Anderson, "Bit Twiddling Hacks",
-//! "Determine if a word has a byte less than n"; D. Lemire, "Quickly parsing eight digits").
 
 use crate::refused::Syntax;
+use crate::words::{self, Bytes, plain_bytes};
 
 /// How deep objects and lists may lie in each other; the outermost is 1.
 pub(crate) const DEPTH_MAX: u32 = 32;
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = ONES << 7;
 
 /// Why the cursor cannot give a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,53 +55,6 @@ impl Name {
         name.copy_from_slice(text.as_bytes());
         let mask = u128::MAX >> (8 * (BYTES_MAX - bytes));
         Name { text, quoted: u128::from_le_bytes(quoted), mask, bytes }
-    }
-}
-
-/// Bytes that a text may go on with, ready to be compared at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Bytes {
-    /// The first byte is the lowest of the first word; zeros behind the last.
-    words: [u64; 2],
-    masks: [u64; 2],
-    /// How many of them are passed.
-    pass: usize,
-}
-
-impl Bytes {
-    /// Most bytes that are compared at once.
-    pub(crate) const MAX: usize = 16;
-
-    /// The first `Self::MAX` of these bytes at most.
-    pub(crate) const fn new(bytes: &[u8]) -> Bytes {
-        let (mut words, mut masks, mut at) = ([0; 2], [0; 2], 0);
-        while at < bytes.len() {
-            let shift = 8 * (at % 8);
-            words[at / 8] |= (bytes[at] as u64) << shift;
-            masks[at / 8] |= 0xff << shift;
-            at += 1;
-        }
-        Bytes { words, masks, pass: bytes.len() }
-    }
-
-    /// A string's text, at most 15 bytes, and its closing quote, which is not passed.
-    pub(crate) const fn of_string(text: &str) -> Bytes {
-        let mut bytes = Bytes::new(text.as_bytes());
-        let (word, shift) = (text.len() / 8, 8 * (text.len() % 8));
-        bytes.words[word] |= (b'"' as u64) << shift;
-        bytes.masks[word] |= 0xff << shift;
-        bytes
-    }
-
-    /// [`Self::of_string`] of each of these texts, of which there are `N`.
-    pub(crate) const fn of_strings<const N: usize>(texts: &[&str]) -> [Bytes; N] {
-        assert!(texts.len() == N, "each has its bytes");
-        let (mut all, mut index) = ([Bytes::new(&[]); N], 0);
-        while index < N {
-            all[index] = Bytes::of_string(texts[index]);
-            index += 1;
-        }
-        all
     }
 }
 
@@ -276,24 +224,37 @@ impl<'a> Json<'a> {
     /// Passes these bytes, if they are there.
     #[inline(always)]
     pub(crate) fn passes_bytes(&mut self, bytes: &Bytes) -> bool {
-        let Bytes { words, masks, pass } = bytes;
-        let Some(rest) = self.rest.get(*pass..) else { return false };
-        let window = match self.rest.first_chunk() {
-            Some(chunk) => u128::from_le_bytes(*chunk),
-            None => last_window(self.text, self.rest.len()),
+        let behind = match self.rest.first_chunk() {
+            Some(chunk) if bytes.begin(u128::from_le_bytes(*chunk)) => self.rest.get(bytes.pass..),
+            Some(_) => None,
+            None => words::behind_last(self.text, self.rest, bytes),
         };
-        let [low, high] = [window as u64, (window >> 64) as u64];
-        let found = ((low & masks[0]) ^ words[0]) | ((high & masks[1]) ^ words[1]) == 0;
-        if found {
-            self.rest = rest;
+        if let Some(behind) = behind {
+            self.rest = behind;
         }
-        found
+        behind.is_some()
     }
 
     /// The index of the first of these bytes that are there, which are then passed.
     #[inline(always)]
     pub(crate) fn passes_one_of(&mut self, all: &[Bytes]) -> Option<usize> {
-        all.iter().position(|bytes| self.passes_bytes(bytes))
+        let window = self.window();
+        for (index, bytes) in all.iter().enumerate() {
+            if bytes.begin(window) {
+                self.rest = self.rest.get(bytes.pass..)?;
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The next sixteen bytes, the first lowest; zeros behind the end.
+    #[inline(always)]
+    fn window(&self) -> u128 {
+        match self.rest.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => words::last_window(self.text, self.rest.len()),
+        }
     }
 
     /// Passes what a string has before its closing quote, if that is plain ASCII without escapes; stops
@@ -432,11 +393,10 @@ impl<'a> Json<'a> {
     #[inline(always)]
     pub(crate) fn digits(&mut self) -> Option<u64> {
         let word = self.word();
-        let (count, value) = leading_digits(word);
+        let Some((count, value)) = words::few_digits(word) else { return self.many_digits(word) };
         self.rest = self.rest.get(count..)?;
         match word as u8 {
-            b'1'..=b'9' if count < 8 => Some(value),
-            b'1'..=b'9' => self.more_digits(value),
+            b'1'..=b'9' => Some(value),
             b'0' if count == 1 => Some(0),
             _ => None,
         }
@@ -445,23 +405,28 @@ impl<'a> Json<'a> {
     /// The value of the digits under the cursor, if there are so many, at most 7.
     #[inline(always)]
     pub(crate) fn digits_exactly(&mut self, wanted: usize) -> Option<u64> {
-        let (count, value) = leading_digits(self.word());
-        self.rest = self.rest.get(count..)?;
+        let (count, value) = words::few_digits(self.word())?;
+        self.rest = self.rest.get(wanted..)?;
         (count == wanted).then_some(value)
     }
 
-    /// The value of a number of which the digits of `value`, eight at least, are passed.
+    /// [`Self::digits`] of a number whose first eight digits are those of `word`.
     #[inline(always)]
-    fn more_digits(&mut self, mut value: u64) -> Option<u64> {
-        const POWERS: [u64; 9] =
-            [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    fn many_digits(&mut self, word: u64) -> Option<u64> {
+        const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+        let mut value = words::eight_digits(word);
+        self.rest = self.rest.get(8..)?;
+        if word as u8 == b'0' {
+            return None;
+        }
         loop {
-            let (count, chunk) = leading_digits(self.word());
-            value = value.checked_mul(POWERS[count])?.checked_add(chunk)?;
-            self.rest = self.rest.get(count..)?;
-            if count < 8 {
-                return Some(value);
+            let word = self.word();
+            if let Some((count, last)) = words::few_digits(word) {
+                self.rest = self.rest.get(count..)?;
+                return value.checked_mul(POWERS[count])?.checked_add(last);
             }
+            value = value.checked_mul(100_000_000)?.checked_add(words::eight_digits(word))?;
+            self.rest = self.rest.get(8..)?;
         }
     }
 
@@ -473,7 +438,7 @@ impl<'a> Json<'a> {
         }
         match self.text.last_chunk() {
             Some(chunk) => u64::from_le_bytes(*chunk) >> 8 >> (8 * (7 - self.rest.len())),
-            None => last_word(self.rest),
+            None => words::last_word(self.rest),
         }
     }
 
@@ -594,78 +559,85 @@ fn push_plain(json: &mut Json<'_>, plain: &mut String) -> Result<bool, Syntax> {
     }
 }
 
-/// How many bytes a string goes on with that need no second look: ASCII but for quotes, backslashes
-/// and control characters.
-#[inline(always)]
-fn plain_bytes(mut rest: &[u8]) -> usize {
-    let bytes = rest.len();
-    loop {
-        let word = first_word(rest);
-        // Each test marks the high bit of the bytes it looks for. A borrow can mark bytes above a
-        // real one, never below, so the lowest mark is right (the text's first byte is the lowest).
-        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-        let quote = is_zero(word ^ (ONES * b'"' as u64));
-        let backslash = is_zero(word ^ (ONES * b'\\' as u64));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let marks = (quote | backslash | control | word) & HIGH_BITS;
-        if marks != 0 {
-            // What is put behind the text's end is marked as control characters.
-            return bytes - rest.len() + (marks.trailing_zeros() / 8) as usize;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words are read whole while there are eight bytes, and in other ways before the end of a text.
+    #[test]
+    fn digits_are_read_wherever_they_stand() {
+        for before in ["", "[", "[1234567,", "[123456789012345,"] {
+            for behind in ["", "]", "}]}", ":/x", ",\"buyer_id\":7", "\u{0}\u{0}"] {
+                for digits in
+                    ["", "0", "7", "00", "07", "18446744073709551615", "18446744073709551616"]
+                {
+                    check_digits(before, digits, behind);
+                }
+                for count in 1..=24 {
+                    check_digits(before, &"123456789098765432123456"[..count], behind);
+                    check_digits(before, &"900000000000000000000000"[..count], behind);
+                    check_digits(before, &"000000000000000000000000"[..count], behind);
+                }
+            }
         }
-        rest = &rest[8..];
     }
-}
 
-/// The first eight bytes, the first lowest; zeros behind the end.
-#[inline(always)]
-fn first_word(rest: &[u8]) -> u64 {
-    match rest.first_chunk() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => last_word(rest),
+    fn check_digits(before: &str, digits: &str, behind: &str) {
+        let text = [before, digits, behind].concat();
+        let mut json = Json::new(text.as_bytes());
+        json.pass(before.len());
+        let start = json;
+        let is_plain = digits == "0" || !digits.starts_with('0');
+        let value = digits.parse().ok().filter(|_| is_plain);
+        assert_eq!(json.digits(), value, "{text}");
+        if value.is_some() {
+            assert_eq!(json.rest(), behind.as_bytes(), "{text}");
+        }
+        let mut json = start;
+        let six = digits.parse().ok().filter(|_| digits.len() == 6);
+        assert_eq!(json.digits_exactly(6), six, "{text}");
     }
-}
 
-/// [`first_word`] of fewer than eight bytes.
-#[cold]
-#[inline(never)]
-fn last_word(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
-}
-
-/// The last `len` bytes of a text, at most sixteen, the first lowest; zeros behind the end.
-#[cold]
-#[inline(never)]
-fn last_window(text: &[u8], len: usize) -> u128 {
-    let behind = 8 * (Bytes::MAX - len) as u32;
-    match text.last_chunk() {
-        Some(chunk) => u128::from_le_bytes(*chunk).checked_shr(behind).unwrap_or(0),
-        None => text[text.len() - len..]
-            .iter()
-            .rev()
-            .fold(0, |window, byte| window << 8 | u128::from(*byte)),
+    #[test]
+    fn bytes_are_passed_only_if_all_of_them_are_there() {
+        const TEXT: &[u8] = b"{\"type\":\"order.placed\",\"lines\":[]}";
+        for start in 0..=TEXT.len() {
+            for end in start..=TEXT.len().min(start + Bytes::MAX) {
+                let mut json = Json::new(TEXT);
+                json.pass(start);
+                let mut wanted = TEXT[start..end].to_vec();
+                let mut longer = json;
+                assert!(json.passes_bytes(&Bytes::new(&wanted)));
+                assert_eq!(json.at(), end);
+                if wanted.len() < Bytes::MAX {
+                    wanted.push(if end == TEXT.len() { b' ' } else { TEXT[end] ^ 1 });
+                    assert!(!longer.passes_bytes(&Bytes::new(&wanted)));
+                    assert_eq!(longer.at(), start);
+                }
+            }
+        }
     }
-}
 
-/// How many of a word's first bytes are digits, and their value.
-#[inline(always)]
-fn leading_digits(word: u64) -> (usize, u64) {
-    let digits = word ^ (ONES * b'0' as u64);
-    // A byte above 9 gets its high bit; the carry out of one can only reach the bytes behind it.
-    let marks = (digits.wrapping_add(ONES * (0x80 - 10)) | digits) & HIGH_BITS;
-    if marks == 0 {
-        return (8, joined(digits));
+    #[test]
+    fn string_is_one_of_these_only_with_its_closing_quote() {
+        let names: [Bytes; 3] = Bytes::of_strings(&["app", "apple", "fifteen_letters"]);
+        for (text, found) in [
+            ("app\"", Some(0)),
+            ("apple\"", Some(1)),
+            ("fifteen_letters\"", Some(2)),
+            ("apple\",\"region\":\"330106\"", Some(1)),
+            ("app", None),
+            ("apples\"", None),
+            ("\"", None),
+            ("", None),
+        ] {
+            let text = format!("{{\"channel\":\"{text}");
+            let mut json = Json::new(text.as_bytes());
+            json.pass(12);
+            assert_eq!(json.passes_one_of(&names), found, "{text}");
+            let behind =
+                if found.is_some() { b'"' } else { text.as_bytes().get(12).copied().unwrap_or(0) };
+            assert_eq!(json.byte(), behind, "{text}");
+        }
     }
-    // Zeros take the place of the missing leading digits: the mark is the highest bit of the first
-    // byte that is no digit, and all from that byte on is shifted out.
-    let mark = marks.trailing_zeros();
-    ((mark / 8) as usize, joined(digits << 8 << (63 - mark)))
-}
-
-/// The value of eight digits, the first lowest. Neighbours are joined: to 4 pairs, to 2 quadruples, to
-/// the value.
-#[inline(always)]
-fn joined(digits: u64) -> u64 {
-    let pairs = (digits.wrapping_mul((10 << 8) | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
-    let quadruples = (pairs.wrapping_mul((100 << 16) | 1) >> 16) & 0x0000_ffff_0000_ffff;
-    quadruples.wrapping_mul((10_000 << 32) | 1) >> 32
 }

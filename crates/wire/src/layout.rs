@@ -14,8 +14,9 @@ use ledger::units::{
 use crate::commands::{self, CommandType, Placed};
 use crate::decode::Scratch;
 use crate::fields::{self, Fault, Reader, Staging};
-use crate::json::{Bytes, Json};
+use crate::json::Json;
 use crate::refused::Place;
+use crate::words::Bytes;
 
 /// Layouts that are kept. One publisher needs one for each set of optional fields that it uses.
 const LAYOUTS_MAX: usize = 16;
@@ -174,16 +175,19 @@ const LINE: Fields = &[
 ];
 
 impl Layouts {
-    /// The command, if it is laid out as one that is known.
-    #[inline]
+    /// Takes the values out of a command that is laid out as one that is known, and tells its type.
+    #[inline(never)]
     pub(crate) fn read<'a>(
         &mut self,
         text: &'a [u8],
         staging: &mut Staging,
         scratch: &'a Scratch,
-    ) -> Option<Command<'a>> {
+        values: &mut Values<'a>,
+    ) -> Option<CommandType> {
         for index in 0..self.known.len() {
-            if let Some(command) = self.known[index].read(text, staging, scratch) {
+            let layout = &self.known[index];
+            if layout.pass(text, staging, scratch, values).is_some() {
+                let command = layout.command;
                 if index > 0 {
                     self.known.swap(index, index - 1);
                 }
@@ -212,60 +216,65 @@ impl Layouts {
         if self.known.len() == LAYOUTS_MAX && !self.strangers.is_multiple_of(STRANGERS) {
             return;
         }
+        let Some(layout) = Learner::new(text).layout(command_type, fields) else { return };
         // What does not fit its own example is of no use.
-        if let Some(layout) = Learner::new(text).layout(command_type, fields)
-            && layout.read(text, staging, scratch).as_ref() == Some(command)
-        {
+        let mut own = Layouts { known: vec![layout], strangers: 0 };
+        let mut values = Values::new();
+        let fits = own.read(text, staging, scratch, &mut values);
+        if fits.and_then(|command_type| values.command(command_type)).as_ref() == Some(command) {
             self.known.truncate(LAYOUTS_MAX - 1);
-            self.known.push(layout);
+            self.known.append(&mut own.known);
         }
     }
 }
 
 impl Layout {
-    fn read<'a>(
+    /// Passes the whole text and takes the values out of it.
+    #[inline(always)]
+    fn pass<'a>(
         &self,
         text: &'a [u8],
         staging: &mut Staging,
         scratch: &'a Scratch,
-    ) -> Option<Command<'a>> {
+        values: &mut Values<'a>,
+    ) -> Option<()> {
+        // An earlier layout that did not fit may have left others; all that is filled is put anew.
+        (values.filled, values.fulfilment, values.presale) = (self.filled, None, None);
         let mut json = Json::new(text);
-        let (mut numbers, mut ids) = (Numbers::<SLOTS>::new(), [None; ID_SLOTS]);
-        let (mut lines, mut fulfilment, mut presale) = (&[][..], None, None);
         for step in &self.steps {
             step.pass(&mut json)?;
             match step.what {
+                What::Nothing => {}
+                What::Number(slot) => values.numbers.put(slot, json.digits()?),
+                What::Digits(slot) => values.numbers.put(slot, quoted_digits(&mut json)?),
+                What::Unlisted(depth) => pass_unlisted(&mut json, depth)?,
                 What::Id(slot) => {
                     let id = ExternalId::leading(json.rest())?;
                     json.pass(id.as_bytes().len());
-                    ids[usize::from(slot) % ID_SLOTS] = Some(id);
+                    values.ids[usize::from(slot) % ID_SLOTS] = Some(id);
                 }
-                What::OneOf(slot, texts) => numbers.put(slot, json.passes_one_of(texts)? as u64),
-                What::Channel => numbers.put(CHANNEL, channel(&mut json) as u64),
-                What::Region => numbers.put(REGION, json.digits_exactly(fields::REGION_DIGITS)?),
+                What::OneOf(slot, texts) => {
+                    values.numbers.put(slot, json.passes_one_of(texts)? as u64);
+                }
+                What::Channel => values.numbers.put(CHANNEL, channel(&mut json) as u64),
+                What::Region => {
+                    values.numbers.put(REGION, json.digits_exactly(fields::REGION_DIGITS)?);
+                }
                 What::Lines => {
                     json.go_back(self.line.read(text, json.rest(), &mut staging.lines)?);
-                    lines = scratch.keep(&staging.lines);
+                    values.lines = scratch.keep(&staging.lines);
                 }
                 What::Object(Place::Fulfilment) => {
                     let read = commands::read_fulfilment;
-                    (json, fulfilment) = object(json, staging, scratch, read)?;
+                    (json, values.fulfilment) = object(json, staging, scratch, read)?;
                 }
                 What::Object(_) => {
                     let read = commands::read_presale;
-                    (json, presale) = object(json, staging, scratch, read)?;
+                    (json, values.presale) = object(json, staging, scratch, read)?;
                 }
-                what => numbers.read(what, &mut json)?,
             }
         }
-        if !json.rest().is_empty() {
-            return None;
-        }
-        let values = Values { numbers, ids, filled: self.filled };
-        match self.command {
-            CommandType::OrderPaid => values.paid(),
-            _ => values.placed(lines, fulfilment, presale),
-        }
+        json.rest().is_empty().then_some(())
     }
 }
 
@@ -331,22 +340,33 @@ fn channel(json: &mut Json<'_>) -> Channel {
     }
 }
 
-/// The value of digits between quotes, and what is behind them.
-#[inline(never)]
-fn quoted_digits(mut json: Json<'_>) -> Option<(u64, &[u8])> {
-    let start = json.rest();
-    let value = json.digits().or_else(|| {
-        json.go_back(start);
-        fields::digits(json.plain())
-    });
-    Some((value?, json.rest()))
+/// The value of digits between quotes.
+#[inline(always)]
+fn quoted_digits(json: &mut Json<'_>) -> Option<u64> {
+    #[inline(never)]
+    fn read(mut json: Json<'_>) -> Option<(u64, &[u8])> {
+        let start = json.rest();
+        let value = json.digits().or_else(|| {
+            json.go_back(start);
+            fields::digits(json.plain())
+        });
+        Some((value?, json.rest()))
+    }
+    let (value, behind) = read(*json)?;
+    json.go_back(behind);
+    Some(value)
 }
 
-/// What is behind a value that is not listed, in an object of this depth.
-#[inline(never)]
-fn behind_unlisted(mut json: Json<'_>, depth: u32) -> Option<&[u8]> {
-    json.skip(depth).ok()?;
-    Some(json.rest())
+/// Passes a value that is not listed, in an object of this depth.
+#[inline(always)]
+fn pass_unlisted(json: &mut Json<'_>, depth: u32) -> Option<()> {
+    #[inline(never)]
+    fn behind(mut json: Json<'_>, depth: u32) -> Option<&[u8]> {
+        json.skip(depth).ok()?;
+        Some(json.rest())
+    }
+    json.go_back(behind(*json, depth)?);
+    Some(())
 }
 
 /// The numbers of a command or line as they are read, and the indexes that stand for listed strings.
@@ -363,12 +383,8 @@ impl<const SLOTS: usize> Numbers<SLOTS> {
     fn read(&mut self, what: What, json: &mut Json<'_>) -> Option<()> {
         match what {
             What::Number(slot) => self.put(slot, json.digits()?),
-            What::Digits(slot) => {
-                let (value, behind) = quoted_digits(*json)?;
-                json.go_back(behind);
-                self.put(slot, value);
-            }
-            What::Unlisted(depth) => json.go_back(behind_unlisted(*json, depth)?),
+            What::Digits(slot) => self.put(slot, quoted_digits(json)?),
+            What::Unlisted(depth) => pass_unlisted(json, depth)?,
             _ => {}
         }
         Some(())
@@ -401,15 +417,45 @@ impl Numbers<LINE_SLOTS> {
     }
 }
 
-/// The values of a command.
-struct Values<'a> {
+/// The values of a command, as they stand in its text: whether they are in range is seen when the
+/// command is made.
+pub(crate) struct Values<'a> {
     numbers: Numbers<SLOTS>,
     ids: [Option<ExternalId<'a>>; ID_SLOTS],
+    lines: &'a [Line],
+    fulfilment: Option<Fulfilment>,
+    presale: Option<Presale>,
     /// The slots of `numbers` that are filled, by their bits.
     filled: u16,
 }
 
 impl<'a> Values<'a> {
+    #[inline(always)]
+    pub(crate) fn new() -> Values<'a> {
+        Values {
+            numbers: Numbers::new(),
+            ids: [None; ID_SLOTS],
+            lines: &[],
+            fulfilment: None,
+            presale: None,
+            filled: 0,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn merchant(&self) -> MerchantId {
+        MerchantId(self.numbers.get(MERCHANT))
+    }
+
+    /// The command, if they are valid.
+    #[inline(always)]
+    pub(crate) fn command(&self, command: CommandType) -> Option<Command<'a>> {
+        match command {
+            CommandType::OrderPaid => self.paid(),
+            _ => self.placed(),
+        }
+    }
+
     /// What an optional field says; `None` if it is wrong.
     #[inline(always)]
     fn optional<T>(&self, slot: Slot, read: impl FnOnce(u64) -> Option<T>) -> Option<Option<T>> {
@@ -418,27 +464,22 @@ impl<'a> Values<'a> {
     }
 
     #[inline(always)]
-    fn placed(
-        &self,
-        lines: &'a [Line],
-        fulfilment: Option<Fulfilment>,
-        presale: Option<Presale>,
-    ) -> Option<Command<'a>> {
+    fn placed(&self) -> Option<Command<'a>> {
         let up_to_10_15 = |number| (number <= MONEY_AND_TIME_MAX).then_some(number);
         let placed = Placed {
-            merchant: MerchantId(self.numbers.get(MERCHANT)),
+            merchant: self.merchant(),
             order_id: self.ids[usize::from(ORDER_ID)]?,
             buyer: BuyerId(self.numbers.get(BUYER)),
             placed_at: Millis(self.numbers.up_to_10_15(AT)?),
-            lines,
+            lines: self.lines,
             channel: self.optional(CHANNEL, |index| Channel::ALL.get(index as usize).copied())?,
             region: self.optional(REGION, |code| Region::new(code as u32))?,
             rural: self.optional(AREA, |index| Some(index == 1))?,
             discount: self.optional(DISCOUNT, up_to_10_15)?.map(Money),
             settle: self.optional(SETTLE, |index| commands::SETTLE.get(index as usize).copied())?,
             pay_by: self.optional(PAY_BY, up_to_10_15)?.map(Millis),
-            fulfilment,
-            presale,
+            fulfilment: self.fulfilment,
+            presale: self.presale,
         };
         placed.complete().ok()
     }
@@ -446,7 +487,7 @@ impl<'a> Values<'a> {
     fn paid(&self) -> Option<Command<'a>> {
         let part = self.optional(PART, |index| commands::PARTS.get(index as usize).copied())?;
         Some(Command::OrderPaid(OrderPaid {
-            merchant: MerchantId(self.numbers.get(MERCHANT)),
+            merchant: self.merchant(),
             payment_id: self.ids[usize::from(PAYMENT_ID)]?,
             order_id: self.ids[usize::from(ORDER_ID)]?,
             amount: Money(self.numbers.up_to_10_15(AMOUNT)?),
@@ -587,14 +628,19 @@ mod tests {
     fn by_layout(seen: &[&str], text: &str) -> Option<String> {
         let (mut layouts, mut staging) = (Layouts::default(), Staging::default());
         let scratch = Scratch::new();
+        let mut read = |layouts: &mut Layouts, text: &str| {
+            let mut values = Values::new();
+            let known = layouts.read(text.as_bytes(), &mut staging, &scratch, &mut values);
+            let command = known.and_then(|command| values.command(command));
+            command.map(|command| format!("{command:?}"))
+        };
         for value in seen {
-            if layouts.read(value.as_bytes(), &mut staging, &scratch).is_none() {
+            if read(&mut layouts, value).is_none() {
                 let command = decoded(value, &scratch);
-                layouts.learn(value.as_bytes(), &command, &mut staging, &scratch);
+                layouts.learn(value.as_bytes(), &command, &mut Staging::default(), &scratch);
             }
         }
-        let command = layouts.read(text.as_bytes(), &mut staging, &scratch);
-        command.map(|command| format!("{command:?}"))
+        read(&mut layouts, text)
     }
 
     fn decoded<'a>(value: &'a str, scratch: &'a Scratch) -> Command<'a> {
