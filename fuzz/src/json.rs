@@ -38,8 +38,8 @@ pub fn fuzz_json(bytes: &[u8]) {
     }
 }
 
-/// A command's key is not known here: without one, a valid command is misrouted, and the refusal
-/// names the merchant whose key it needs.
+/// A command's key is not known here: a valid one that is misrouted needs that of the merchant whom the
+/// refusal names.
 fn fast(decoder: &mut Decoder, value: &[u8]) -> Result<String, Refused> {
     let scratch = Scratch::new();
     let mut decode = |key: &[u8]| {
@@ -53,12 +53,23 @@ fn fast(decoder: &mut Decoder, value: &[u8]) -> Result<String, Refused> {
         };
         decoder.decode(&record, &scratch).map(|command| canonical(&command))
     };
-    match decode(b"") {
+    match decode(likely_key(value)) {
         Err(Refused { why: Why::WrongKey { merchant }, .. }) => {
             decode(merchant.0.to_string().as_bytes())
         }
         decided => decided,
     }
+}
+
+/// The digits behind the first `merchant_id`, without zeros before them: the key, as a rule. With a wrong
+/// one a command is not read by the layout of another.
+fn likely_key(value: &[u8]) -> &[u8] {
+    const NAME: &[u8] = b"merchant_id";
+    let at = value.windows(NAME.len()).position(|bytes| bytes == NAME);
+    let behind = at.map_or(&[][..], |at| &value[at + NAME.len()..]);
+    let start = behind.iter().position(|byte| (b'1'..=b'9').contains(byte));
+    let digits = &behind[start.unwrap_or(behind.len())..];
+    &digits[..digits.iter().take_while(|byte| byte.is_ascii_digit()).count()]
 }
 
 /// The same line as [`model::canonical`] has for the same command.

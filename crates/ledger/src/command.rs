@@ -87,9 +87,37 @@ impl<'a> ExternalId<'a> {
         allowed
     };
 
-    /// Whether an id may contain this byte.
+    /// The id that `text` begins with: all that an id may contain, up to what it may not. `None` if
+    /// there is nothing of the kind, or too much.
+    #[inline(never)]
+    pub fn leading(text: &'a [u8]) -> Option<Self> {
+        let bytes = Self::allowed_bytes(text);
+        (1..=Self::BYTES_MAX).contains(&bytes).then(|| ExternalId(&text[..bytes]))
+    }
+
+    /// How many bytes `text` begins with that an id may contain. Sixteen are looked at at once.
+    #[inline(always)]
+    fn allowed_bytes(text: &[u8]) -> usize {
+        let (chunks, last) = text.as_chunks::<16>();
+        for (index, chunk) in chunks.iter().enumerate() {
+            let marks = chunk.map(|byte| if Self::allows(byte) { 0 } else { u8::MAX });
+            let marks = u128::from_le_bytes(marks);
+            if marks != 0 {
+                return 16 * index + (marks.trailing_zeros() / 8) as usize;
+            }
+        }
+        let allowed = last.iter().take_while(|byte| Self::allows(**byte));
+        text.len() - last.len() + allowed.count()
+    }
+
+    /// Whether an id may contain this byte. There is no branch in it, so that many bytes can be looked
+    /// at at once.
     pub const fn allows(byte: u8) -> bool {
-        byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.' | b':' | b'-')
+        byte.is_ascii_alphanumeric()
+            | (byte == b'_')
+            | (byte == b'.')
+            | (byte == b':')
+            | (byte == b'-')
     }
 
     /// The id's text.
@@ -314,4 +342,32 @@ pub struct LocationOpened {
     pub ships: bool,
     /// Whether buyers may fetch orders from it.
     pub pickup: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes are looked at sixteen at a time, and the last ones one by one.
+    #[test]
+    fn leading_id_ends_where_something_else_begins() {
+        const TEXT: &[u8] = b"aZ09_.:-mzAY5aZ09_.:-mzAY5aZ09_.:-mzAY5xyz";
+        for len in 0..TEXT.len() {
+            let id = ExternalId::from_bytes(&TEXT[..len]);
+            assert_eq!(ExternalId::leading(&TEXT[..len]), id, "{len} to the end");
+            for byte in (0..=u8::MAX).filter(|byte| !ExternalId::allows(*byte)) {
+                for behind in [0, 1, 20] {
+                    let text = [&TEXT[..len], &[byte], &[b'x'; 20][..behind]].concat();
+                    assert_eq!(ExternalId::leading(&text), id, "{len} to {byte}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn allowed_bytes_are_those_of_the_contract() {
+        let allowed: Vec<u8> = (0..=u8::MAX).filter(|byte| ExternalId::allows(*byte)).collect();
+        let listed = b"-.0123456789:ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz";
+        assert_eq!(allowed, listed);
+    }
 }

@@ -272,17 +272,16 @@ fn read_line(reader: &mut Reader<'_, '_>) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Gross sum less discount. The sum needs more than 64 bits before it is checked: 100 lines of 10^6
-/// units at 10^15.
+/// Gross sum less discount. A gross sum that needs more than 64 bits (100 lines of 10^6 units at 10^15
+/// do) is out of range too.
 fn amount(lines: &[Line], discount: Money) -> Result<Money, Fault> {
-    let gross = lines
-        .iter()
-        .map(|line| u128::from(line.qty.0) * u128::from(line.unit_price.0))
-        .sum::<u128>();
-    if gross > u128::from(MONEY_AND_TIME_MAX) {
+    let gross = lines.iter().try_fold(0_u64, |sum, line| {
+        sum.checked_add(u64::from(line.qty.0).checked_mul(line.unit_price.0)?)
+    });
+    let Some(gross) = gross.filter(|gross| *gross <= MONEY_AND_TIME_MAX) else {
         return Err(Fault::Field("lines", Problem::Must(Must::GrossInRange)));
-    }
-    let amount = (gross as u64).checked_sub(discount.0);
+    };
+    let amount = gross.checked_sub(discount.0);
     amount.map(Money).ok_or(Fault::Field("discount", Problem::Must(Must::AtMostGross)))
 }
 

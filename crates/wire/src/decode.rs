@@ -13,7 +13,7 @@ use ledger::units::MerchantId;
 use crate::commands;
 use crate::fields::{Fault, Reader, Staging};
 use crate::json::{Json, write_out};
-use crate::layout::Layouts;
+use crate::layout::{Layouts, Values};
 use crate::partition::partition_of;
 use crate::record::Record;
 use crate::refused::{Place, Refused, Why};
@@ -82,30 +82,35 @@ impl Decoder {
         record: &Record<'a>,
         scratch: &'a Scratch,
     ) -> Result<Command<'a>, Refused> {
-        let command = self.command(record.value, scratch);
-        if let Ok(command) = &command
-            && let Some(merchant) = commands::merchant_of(command)
-        {
-            self.check_route(record.key, merchant)?;
-        }
-        command
-    }
-
-    #[inline(always)]
-    fn command<'a>(
-        &mut self,
-        value: Option<&'a [u8]>,
-        scratch: &'a Scratch,
-    ) -> Result<Command<'a>, Refused> {
-        let value = value.ok_or(Why::NoValue)?;
+        let value = record.value.ok_or(Why::NoValue)?;
         if value.len() > VALUE_BYTES_MAX {
             return Err(Why::TooLarge { bytes: value.len() }.into());
         }
-        if let Some(command) = self.layouts.read(value, &mut self.staging, scratch) {
+        let home = Home { route: self.route, key: record.key };
+        let mut values = Values::new();
+        let known = self.layouts.read(value, &mut self.staging, scratch, &mut values);
+        if let Some(command_type) = known
+            && home.is_of(values.merchant())
+            && let Some(command) = values.command(command_type)
+        {
             return Ok(command);
         }
+        self.stranger(value, home, scratch)
+    }
+
+    /// The command of a record that is not laid out as one before it, or what is wrong with it.
+    #[inline(never)]
+    fn stranger<'a>(
+        &mut self,
+        value: &'a [u8],
+        home: Home<'_>,
+        scratch: &'a Scratch,
+    ) -> Result<Command<'a>, Refused> {
         let command = self.read(Json::new(value), scratch);
         if let Ok(command) = &command {
+            if let Some(merchant) = commands::merchant_of(command) {
+                home.check(merchant)?;
+            }
             self.layouts.learn(value, command, &mut self.staging, scratch);
         }
         command
@@ -147,22 +152,54 @@ impl Decoder {
         let plain = scratch.keep_text(&self.staging.written_out);
         self.read(Json::of_written_out(plain), scratch)
     }
+}
+
+/// What a record says about where it belongs, besides its merchant.
+#[derive(Debug, Clone, Copy)]
+struct Home<'k> {
+    route: Route,
+    key: Option<&'k [u8]>,
+}
+
+impl Home<'_> {
+    /// Whether it is that of this merchant's records.
+    #[inline(always)]
+    fn is_of(self, merchant: MerchantId) -> bool {
+        self.has_key_of(merchant) && self.right_partition() == self.route.partition
+    }
 
     /// The key must be the merchant's digits, and the partition the key's.
-    #[inline]
-    fn check_route(&self, key: Option<&[u8]>, merchant: MerchantId) -> Result<(), Why> {
-        let mut digits = itoa::Buffer::new();
-        let digits = digits.format(merchant.0).as_bytes();
-        if key != Some(digits) {
-            return Err(Why::WrongKey { merchant });
-        }
-        let Route { partition, partitions, partitioner } = self.route;
-        if partitioner == Partitioner::Any {
+    fn check(self, merchant: MerchantId) -> Result<(), Why> {
+        if self.is_of(merchant) {
             return Ok(());
         }
-        match partition_of(digits, partitions) {
-            right if right == partition => Ok(()),
-            right => Err(Why::WrongPartition { merchant, partition, right }),
+        if !self.has_key_of(merchant) {
+            return Err(Why::WrongKey { merchant });
+        }
+        let (partition, right) = (self.route.partition, self.right_partition());
+        Err(Why::WrongPartition { merchant, partition, right })
+    }
+
+    #[inline(always)]
+    fn has_key_of(self, merchant: MerchantId) -> bool {
+        whole_number(self.key.unwrap_or_default()) == Some(merchant.0)
+    }
+
+    /// The partition that the key belongs to.
+    #[inline(always)]
+    fn right_partition(self) -> u32 {
+        let Route { partition, partitions, partitioner } = self.route;
+        match (partitioner, self.key) {
+            (Partitioner::Murmur2, Some(key)) => partition_of(key, partitions),
+            _ => partition,
         }
     }
+}
+
+/// The number that these digits are, which have no zero before them.
+#[inline(always)]
+fn whole_number(digits: &[u8]) -> Option<u64> {
+    let mut json = Json::new(digits);
+    let value = json.digits()?;
+    json.rest().is_empty().then_some(value)
 }

@@ -19,6 +19,17 @@ pub(crate) const QTY_MAX: u64 = 1_000_000;
 pub(crate) const LINES_MAX: usize = 100;
 /// The names of `area`, urban first.
 pub(crate) const AREAS: &[&str] = &["urban", "rural"];
+/// The names of the channels, in the order of [`Channel::ALL`].
+pub(crate) const CHANNELS: &[&str] = &{
+    let (mut names, mut index) = ([""; Channel::ALL.len()], 0);
+    while index < names.len() {
+        names[index] = Channel::ALL[index].name();
+        index += 1;
+    }
+    names
+};
+/// Digits of a region.
+pub(crate) const REGION_DIGITS: usize = 6;
 /// Most fields that are listed for one shape.
 pub(crate) const FIELDS_MAX: usize = 15;
 /// Largest length of a number that is written as a string.
@@ -439,7 +450,7 @@ pub(crate) fn channel(text: &[u8]) -> Channel {
 
 #[inline]
 pub(crate) fn region(text: &[u8]) -> Option<Region> {
-    let code = if text.len() == 6 { digits(text) } else { None };
+    let code = if text.len() == REGION_DIGITS { digits(text) } else { None };
     code.and_then(|code| Region::new(code as u32))
 }
 

@@ -5,17 +5,12 @@
 //! cursor whose address is known to no call can stay in registers. Invariant: every byte the cursor
 //! has passed was checked against the grammar, UTF-8, control characters, surrogates and depth
 //! included.
-//!
-//! Strings and digits are read eight bytes at a time (S. E. Anderson, "Bit Twiddling Hacks",
-//! "Determine if a word has a byte less than n"; D. Lemire, "Quickly parsing eight digits").
 
 use crate::refused::Syntax;
+use crate::words::{self, Bytes, plain_bytes};
 
 /// How deep objects and lists may lie in each other; the outermost is 1.
 pub(crate) const DEPTH_MAX: u32 = 32;
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-const HIGH_BITS: u64 = ONES << 7;
 
 /// Why the cursor cannot give a string.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -119,7 +114,7 @@ impl<'a> Json<'a> {
 
     /// Passes so many bytes, which are there.
     #[inline(always)]
-    fn pass(&mut self, bytes: usize) {
+    pub(crate) fn pass(&mut self, bytes: usize) {
         self.rest = &self.rest[bytes..];
     }
 
@@ -226,17 +221,40 @@ impl<'a> Json<'a> {
         found
     }
 
-    /// Passes the first `len` bytes, if under `mask` they are those of `bytes`, the first one lowest.
+    /// Passes these bytes, if they are there.
     #[inline(always)]
-    pub(crate) fn passes_bytes(&mut self, bytes: u128, mask: u128, len: usize) -> bool {
-        let found = match self.rest.first_chunk() {
-            Some(chunk) => u128::from_le_bytes(*chunk) & mask == bytes,
-            None => self.rest.starts_with(&bytes.to_le_bytes()[..len]),
+    pub(crate) fn passes_bytes(&mut self, bytes: &Bytes) -> bool {
+        let behind = match self.rest.first_chunk() {
+            Some(chunk) if bytes.begin(u128::from_le_bytes(*chunk)) => self.rest.get(bytes.pass..),
+            Some(_) => None,
+            None => words::behind_last(self.text, self.rest, bytes),
         };
-        if found {
-            self.pass(len);
+        if let Some(behind) = behind {
+            self.rest = behind;
         }
-        found
+        behind.is_some()
+    }
+
+    /// The index of the first of these bytes that are there, which are then passed.
+    #[inline(always)]
+    pub(crate) fn passes_one_of(&mut self, all: &[Bytes]) -> Option<usize> {
+        let window = self.window();
+        for (index, bytes) in all.iter().enumerate() {
+            if bytes.begin(window) {
+                self.rest = self.rest.get(bytes.pass..)?;
+                return Some(index);
+            }
+        }
+        None
+    }
+
+    /// The next sixteen bytes, the first lowest; zeros behind the end.
+    #[inline(always)]
+    fn window(&self) -> u128 {
+        match self.rest.first_chunk() {
+            Some(chunk) => u128::from_le_bytes(*chunk),
+            None => words::last_window(self.text, self.rest.len()),
+        }
     }
 
     /// Passes what a string has before its closing quote, if that is plain ASCII without escapes; stops
@@ -374,28 +392,53 @@ impl<'a> Json<'a> {
     /// are none, if they begin with a 0 that is not the only one, or if they need more than 64 bits.
     #[inline(always)]
     pub(crate) fn digits(&mut self) -> Option<u64> {
-        let word = first_word(self.rest);
-        let (count, mut value) = leading_digits(word);
-        self.pass(count);
-        if count == 8 {
-            value = self.more_digits(value)?;
+        let word = self.word();
+        let Some((count, value)) = words::few_digits(word) else { return self.many_digits(word) };
+        self.rest = self.rest.get(count..)?;
+        match word as u8 {
+            b'1'..=b'9' => Some(value),
+            b'0' if count == 1 => Some(0),
+            _ => None,
         }
-        let leads_with_zero = word as u8 == b'0' && count != 1;
-        (count > 0 && !leads_with_zero).then_some(value)
     }
 
-    /// The value of a number of which the digits of `value` are passed.
+    /// The value of the digits under the cursor, if there are so many, at most 7.
     #[inline(always)]
-    fn more_digits(&mut self, mut value: u64) -> Option<u64> {
-        const POWERS: [u64; 9] =
-            [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+    pub(crate) fn digits_exactly(&mut self, wanted: usize) -> Option<u64> {
+        let (count, value) = words::few_digits(self.word())?;
+        self.rest = self.rest.get(wanted..)?;
+        (count == wanted).then_some(value)
+    }
+
+    /// [`Self::digits`] of a number whose first eight digits are those of `word`.
+    #[inline(always)]
+    fn many_digits(&mut self, word: u64) -> Option<u64> {
+        const POWERS: [u64; 8] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000];
+        let mut value = words::eight_digits(word);
+        self.rest = self.rest.get(8..)?;
+        if word as u8 == b'0' {
+            return None;
+        }
         loop {
-            let (count, chunk) = leading_digits(first_word(self.rest));
-            value = value.checked_mul(POWERS[count])?.checked_add(chunk)?;
-            self.pass(count);
-            if count < 8 {
-                return Some(value);
+            let word = self.word();
+            if let Some((count, last)) = words::few_digits(word) {
+                self.rest = self.rest.get(count..)?;
+                return value.checked_mul(POWERS[count])?.checked_add(last);
             }
+            value = value.checked_mul(100_000_000)?.checked_add(words::eight_digits(word))?;
+            self.rest = self.rest.get(8..)?;
+        }
+    }
+
+    /// The next eight bytes, the first lowest; zeros behind the end.
+    #[inline(always)]
+    fn word(&self) -> u64 {
+        if let Some(chunk) = self.rest.first_chunk() {
+            return u64::from_le_bytes(*chunk);
+        }
+        match self.text.last_chunk() {
+            Some(chunk) => u64::from_le_bytes(*chunk) >> 8 >> (8 * (7 - self.rest.len())),
+            None => words::last_word(self.rest),
         }
     }
 
@@ -516,59 +559,85 @@ fn push_plain(json: &mut Json<'_>, plain: &mut String) -> Result<bool, Syntax> {
     }
 }
 
-/// How many bytes a string goes on with that need no second look: ASCII but for quotes, backslashes
-/// and control characters.
-#[inline(always)]
-fn plain_bytes(mut rest: &[u8]) -> usize {
-    let bytes = rest.len();
-    loop {
-        let word = first_word(rest);
-        // Each test marks the high bit of the bytes it looks for. A borrow can mark bytes above a
-        // real one, never below, so the lowest mark is right (the text's first byte is the lowest).
-        let is_zero = |word: u64| word.wrapping_sub(ONES) & !word;
-        let quote = is_zero(word ^ (ONES * b'"' as u64));
-        let backslash = is_zero(word ^ (ONES * b'\\' as u64));
-        let control = word.wrapping_sub(ONES * 0x20) & !word;
-        let marks = (quote | backslash | control | word) & HIGH_BITS;
-        if marks != 0 {
-            // What is put behind the text's end is marked as control characters.
-            return bytes - rest.len() + (marks.trailing_zeros() / 8) as usize;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Words are read whole while there are eight bytes, and in other ways before the end of a text.
+    #[test]
+    fn digits_are_read_wherever_they_stand() {
+        for before in ["", "[", "[1234567,", "[123456789012345,"] {
+            for behind in ["", "]", "}]}", ":/x", ",\"buyer_id\":7", "\u{0}\u{0}"] {
+                for digits in
+                    ["", "0", "7", "00", "07", "18446744073709551615", "18446744073709551616"]
+                {
+                    check_digits(before, digits, behind);
+                }
+                for count in 1..=24 {
+                    check_digits(before, &"123456789098765432123456"[..count], behind);
+                    check_digits(before, &"900000000000000000000000"[..count], behind);
+                    check_digits(before, &"000000000000000000000000"[..count], behind);
+                }
+            }
         }
-        rest = &rest[8..];
     }
-}
 
-/// The first eight bytes, the first lowest; zeros behind the end.
-#[inline(always)]
-fn first_word(rest: &[u8]) -> u64 {
-    match rest.first_chunk() {
-        Some(chunk) => u64::from_le_bytes(*chunk),
-        None => last_word(rest),
+    fn check_digits(before: &str, digits: &str, behind: &str) {
+        let text = [before, digits, behind].concat();
+        let mut json = Json::new(text.as_bytes());
+        json.pass(before.len());
+        let start = json;
+        let is_plain = digits == "0" || !digits.starts_with('0');
+        let value = digits.parse().ok().filter(|_| is_plain);
+        assert_eq!(json.digits(), value, "{text}");
+        if value.is_some() {
+            assert_eq!(json.rest(), behind.as_bytes(), "{text}");
+        }
+        let mut json = start;
+        let six = digits.parse().ok().filter(|_| digits.len() == 6);
+        assert_eq!(json.digits_exactly(6), six, "{text}");
     }
-}
 
-/// [`first_word`] of fewer than eight bytes.
-#[cold]
-#[inline(never)]
-fn last_word(rest: &[u8]) -> u64 {
-    rest.iter().rev().fold(0, |word, byte| (word << 8) | u64::from(*byte))
-}
-
-/// How many of a word's first bytes are digits, and their value.
-#[inline(always)]
-fn leading_digits(word: u64) -> (usize, u64) {
-    let digits = word ^ (ONES * b'0' as u64);
-    // A byte above 9 gets its high bit; the carry out of one can only reach the bytes behind it.
-    let marks = (digits.wrapping_add(ONES * (0x80 - 10)) | digits) & HIGH_BITS;
-    let count = (marks.trailing_zeros() / 8) as usize;
-    if count == 0 {
-        return (0, 0);
+    #[test]
+    fn bytes_are_passed_only_if_all_of_them_are_there() {
+        const TEXT: &[u8] = b"{\"type\":\"order.placed\",\"lines\":[]}";
+        for start in 0..=TEXT.len() {
+            for end in start..=TEXT.len().min(start + Bytes::MAX) {
+                let mut json = Json::new(TEXT);
+                json.pass(start);
+                let mut wanted = TEXT[start..end].to_vec();
+                let mut longer = json;
+                assert!(json.passes_bytes(&Bytes::new(&wanted)));
+                assert_eq!(json.at(), end);
+                if wanted.len() < Bytes::MAX {
+                    wanted.push(if end == TEXT.len() { b' ' } else { TEXT[end] ^ 1 });
+                    assert!(!longer.passes_bytes(&Bytes::new(&wanted)));
+                    assert_eq!(longer.at(), start);
+                }
+            }
+        }
     }
-    // Zeros take the place of the missing leading digits; then neighbours are joined: 8 digits to
-    // 4 pairs, to 2 quadruples, to the value.
-    let mut value = digits << (64 - 8 * count);
-    value = (value.wrapping_mul((10 << 8) | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
-    value = (value.wrapping_mul((100 << 16) | 1) >> 16) & 0x0000_ffff_0000_ffff;
-    value = value.wrapping_mul((10_000 << 32) | 1) >> 32;
-    (count, value)
+
+    #[test]
+    fn string_is_one_of_these_only_with_its_closing_quote() {
+        let names: [Bytes; 3] = Bytes::of_strings(&["app", "apple", "fifteen_letters"]);
+        for (text, found) in [
+            ("app\"", Some(0)),
+            ("apple\"", Some(1)),
+            ("fifteen_letters\"", Some(2)),
+            ("apple\",\"region\":\"330106\"", Some(1)),
+            ("app", None),
+            ("apples\"", None),
+            ("\"", None),
+            ("", None),
+        ] {
+            let text = format!("{{\"channel\":\"{text}");
+            let mut json = Json::new(text.as_bytes());
+            json.pass(12);
+            assert_eq!(json.passes_one_of(&names), found, "{text}");
+            let behind =
+                if found.is_some() { b'"' } else { text.as_bytes().get(12).copied().unwrap_or(0) };
+            assert_eq!(json.byte(), behind, "{text}");
+        }
+    }
 }

@@ -7,13 +7,16 @@
 //! Invariant: a command that is read here is the one that `fields` would have read.
 
 use ledger::command::{Command, ExternalId, Fulfilment, Line, OrderPaid, Part, Presale};
-use ledger::units::{BuyerId, MONEY_AND_TIME_MAX, MerchantId, Millis, Money, SkuId, Units};
+use ledger::units::{
+    BuyerId, Channel, MONEY_AND_TIME_MAX, MerchantId, Millis, Money, Region, SkuId, Units,
+};
 
 use crate::commands::{self, CommandType, Placed};
 use crate::decode::Scratch;
 use crate::fields::{self, Fault, Reader, Staging};
 use crate::json::Json;
 use crate::refused::Place;
+use crate::words::Bytes;
 
 /// Layouts that are kept. One publisher needs one for each set of optional fields that it uses.
 const LAYOUTS_MAX: usize = 16;
@@ -56,10 +59,7 @@ struct LineLayout {
 /// Bytes that must be there, and what follows them.
 #[derive(Debug, Clone, Copy)]
 struct Step {
-    /// The first byte is the lowest; zeros behind the last.
-    bytes: u128,
-    mask: u128,
-    len: usize,
+    bytes: Bytes,
     what: What,
 }
 
@@ -73,8 +73,14 @@ enum What {
     Number(Slot),
     /// Digits between quotes.
     Digits(Slot),
-    /// A string's text.
-    Text(Slot),
+    /// The text of an id that the publisher chose.
+    Id(Slot),
+    /// The text of one of these strings, whose index is the value.
+    OneOf(Slot, &'static [Bytes]),
+    /// The text of a channel's name, or any other.
+    Channel,
+    /// The six digits of a region.
+    Region,
     /// The elements of `lines`.
     Lines,
     /// The object of this place.
@@ -83,42 +89,71 @@ enum What {
     Unlisted(u32),
 }
 
+impl What {
+    /// Where a number is put.
+    fn slot(self) -> Option<Slot> {
+        match self {
+            What::Number(slot) | What::Digits(slot) | What::OneOf(slot, _) => Some(slot),
+            What::Channel => Some(CHANNEL),
+            What::Region => Some(REGION),
+            _ => None,
+        }
+    }
+
+    /// Whether it stands between quotes.
+    fn is_text(self) -> bool {
+        use What::{Channel, Digits, Id, OneOf, Region};
+        matches!(self, Digits(_) | Id(_) | OneOf(..) | Channel | Region)
+    }
+}
+
 /// Where a value is put until the command is complete.
 type Slot = u8;
 
 const MERCHANT: Slot = 0;
-const ORDER_ID: Slot = 1;
-const BUYER: Slot = 2;
+const BUYER: Slot = 1;
 /// `placed_at` or `paid_at`.
-const AT: Slot = 3;
-const CHANNEL: Slot = 4;
-const REGION: Slot = 5;
-const AREA: Slot = 6;
-const DISCOUNT: Slot = 7;
-const SETTLE: Slot = 8;
-const PAY_BY: Slot = 9;
-const PAYMENT_ID: Slot = 10;
-const AMOUNT: Slot = 11;
-const PART: Slot = 12;
-const SKU: Slot = 13;
-const QTY: Slot = 14;
-const UNIT_PRICE: Slot = 15;
+const AT: Slot = 2;
+const CHANNEL: Slot = 3;
+const REGION: Slot = 4;
+const AREA: Slot = 5;
+const DISCOUNT: Slot = 6;
+const SETTLE: Slot = 7;
+const PAY_BY: Slot = 8;
+const AMOUNT: Slot = 9;
+const PART: Slot = 10;
 const SLOTS: usize = 16;
+
+/// Where a line's values are put.
+const SKU: Slot = 0;
+const QTY: Slot = 1;
+const UNIT_PRICE: Slot = 2;
+const LINE_SLOTS: usize = 4;
+
+/// Where ids are put.
+const ORDER_ID: Slot = 0;
+const PAYMENT_ID: Slot = 1;
+const ID_SLOTS: usize = 2;
+
+const CHANNELS: &[Bytes] = &Bytes::of_strings::<7>(fields::CHANNELS);
+const AREAS: &[Bytes] = &Bytes::of_strings::<2>(fields::AREAS);
+const SETTLE_NAMES: &[Bytes] = &Bytes::of_strings::<2>(commands::SETTLE_NAMES);
+const PART_NAMES: &[Bytes] = &Bytes::of_strings::<3>(commands::PART_NAMES);
 
 /// The listed fields of an object.
 type Fields = &'static [(&'static str, What)];
 
 const PLACED: Fields = &[
     ("merchant_id", What::Number(MERCHANT)),
-    ("order_id", What::Text(ORDER_ID)),
+    ("order_id", What::Id(ORDER_ID)),
     ("buyer_id", What::Number(BUYER)),
     ("placed_at", What::Number(AT)),
     ("lines", What::Lines),
-    ("channel", What::Text(CHANNEL)),
-    ("region", What::Text(REGION)),
-    ("area", What::Text(AREA)),
+    ("channel", What::Channel),
+    ("region", What::Region),
+    ("area", What::OneOf(AREA, AREAS)),
     ("discount", What::Number(DISCOUNT)),
-    ("settle", What::Text(SETTLE)),
+    ("settle", What::OneOf(SETTLE, SETTLE_NAMES)),
     ("pay_by", What::Number(PAY_BY)),
     ("fulfilment", What::Object(Place::Fulfilment)),
     ("presale", What::Object(Place::Presale)),
@@ -126,11 +161,11 @@ const PLACED: Fields = &[
 
 const PAID: Fields = &[
     ("merchant_id", What::Number(MERCHANT)),
-    ("payment_id", What::Text(PAYMENT_ID)),
-    ("order_id", What::Text(ORDER_ID)),
+    ("payment_id", What::Id(PAYMENT_ID)),
+    ("order_id", What::Id(ORDER_ID)),
     ("amount", What::Number(AMOUNT)),
     ("paid_at", What::Number(AT)),
-    ("part", What::Text(PART)),
+    ("part", What::OneOf(PART, PART_NAMES)),
 ];
 
 const LINE: Fields = &[
@@ -140,17 +175,22 @@ const LINE: Fields = &[
 ];
 
 impl Layouts {
-    /// The command, if it is laid out as one that is known.
-    #[inline]
+    /// Takes the values out of a command that is laid out as one that is known, and tells its type.
+    #[inline(never)]
     pub(crate) fn read<'a>(
         &mut self,
         text: &'a [u8],
         staging: &mut Staging,
         scratch: &'a Scratch,
-    ) -> Option<Command<'a>> {
+        values: &mut Values<'a>,
+    ) -> Option<CommandType> {
         for index in 0..self.known.len() {
-            if let Some(command) = self.known[index].read(text, staging, scratch) {
-                self.known.swap(index, index.saturating_sub(1));
+            let layout = &self.known[index];
+            if layout.pass(text, staging, scratch, values).is_some() {
+                let command = layout.command;
+                if index > 0 {
+                    self.known.swap(index, index - 1);
+                }
                 return Some(command);
             }
         }
@@ -176,71 +216,89 @@ impl Layouts {
         if self.known.len() == LAYOUTS_MAX && !self.strangers.is_multiple_of(STRANGERS) {
             return;
         }
+        let Some(layout) = Learner::new(text).layout(command_type, fields) else { return };
         // What does not fit its own example is of no use.
-        if let Some(layout) = Learner::new(text).layout(command_type, fields)
-            && layout.read(text, staging, scratch).as_ref() == Some(command)
-        {
+        let mut own = Layouts { known: vec![layout], strangers: 0 };
+        let mut values = Values::new();
+        let fits = own.read(text, staging, scratch, &mut values);
+        if fits.and_then(|command_type| values.command(command_type)).as_ref() == Some(command) {
             self.known.truncate(LAYOUTS_MAX - 1);
-            self.known.push(layout);
+            self.known.append(&mut own.known);
         }
     }
 }
 
 impl Layout {
-    fn read<'a>(
+    /// Passes the whole text and takes the values out of it.
+    #[inline(always)]
+    fn pass<'a>(
         &self,
         text: &'a [u8],
         staging: &mut Staging,
         scratch: &'a Scratch,
-    ) -> Option<Command<'a>> {
+        values: &mut Values<'a>,
+    ) -> Option<()> {
+        // An earlier layout that did not fit may have left others; all that is filled is put anew.
+        (values.filled, values.fulfilment, values.presale) = (self.filled, None, None);
         let mut json = Json::new(text);
-        let mut values = Values { text, slots: [0; SLOTS], filled: self.filled };
-        let (mut lines, mut fulfilment, mut presale) = (&[][..], None, None);
         for step in &self.steps {
             step.pass(&mut json)?;
             match step.what {
+                What::Nothing => {}
+                What::Number(slot) => values.numbers.put(slot, json.digits()?),
+                What::Digits(slot) => values.numbers.put(slot, quoted_digits(&mut json)?),
+                What::Unlisted(depth) => pass_unlisted(&mut json, depth)?,
+                What::Id(slot) => {
+                    let id = ExternalId::leading(json.rest())?;
+                    json.pass(id.as_bytes().len());
+                    values.ids[usize::from(slot) % ID_SLOTS] = Some(id);
+                }
+                What::OneOf(slot, texts) => {
+                    values.numbers.put(slot, json.passes_one_of(texts)? as u64);
+                }
+                What::Channel => values.numbers.put(CHANNEL, channel(&mut json) as u64),
+                What::Region => {
+                    values.numbers.put(REGION, json.digits_exactly(fields::REGION_DIGITS)?);
+                }
                 What::Lines => {
-                    self.line.read(&mut json, &mut staging.lines)?;
-                    lines = scratch.keep(&staging.lines);
+                    json.go_back(self.line.read(text, json.rest(), &mut staging.lines)?);
+                    values.lines = scratch.keep(&staging.lines);
                 }
                 What::Object(Place::Fulfilment) => {
                     let read = commands::read_fulfilment;
-                    (json, fulfilment) = object(json, staging, scratch, read)?;
+                    (json, values.fulfilment) = object(json, staging, scratch, read)?;
                 }
                 What::Object(_) => {
                     let read = commands::read_presale;
-                    (json, presale) = object(json, staging, scratch, read)?;
+                    (json, values.presale) = object(json, staging, scratch, read)?;
                 }
-                what => values.read(what, &mut json)?,
             }
         }
-        if !json.rest().is_empty() {
-            return None;
-        }
-        match self.command {
-            CommandType::OrderPaid => values.paid(),
-            _ => values.placed(lines, fulfilment, presale),
-        }
+        json.rest().is_empty().then_some(())
     }
 }
 
 impl LineLayout {
-    #[inline(always)]
-    fn read(&self, json: &mut Json<'_>, lines: &mut Vec<Line>) -> Option<()> {
-        let mut values = Values { text: json.text(), slots: [0; SLOTS], filled: 0 };
+    /// Reads the elements that `rest` begins with, and gives what is behind the last value of the last
+    /// one.
+    #[inline(never)]
+    fn read<'a>(&self, text: &'a [u8], rest: &'a [u8], lines: &mut Vec<Line>) -> Option<&'a [u8]> {
+        let mut json = Json::new(text);
+        json.go_back(rest);
+        let mut numbers = Numbers::<LINE_SLOTS>::new();
         lines.clear();
         while lines.len() < fields::LINES_MAX {
-            values.read(self.first, json)?;
+            numbers.read(self.first, &mut json)?;
             for step in &self.rest {
-                step.pass(json)?;
-                values.read(step.what, json)?;
+                step.pass(&mut json)?;
+                numbers.read(step.what, &mut json)?;
             }
-            lines.push(values.line()?);
-            let behind = *json;
-            if self.between.is_empty() || self.between.iter().any(|step| step.pass(json).is_none())
+            lines.push(numbers.line()?);
+            let behind = json.rest();
+            if self.between.is_empty()
+                || self.between.iter().any(|step| step.pass(&mut json).is_none())
             {
-                *json = behind;
-                return Some(());
+                return Some(behind);
             }
         }
         None
@@ -251,7 +309,7 @@ impl Step {
     /// Passes the bytes, if they are there.
     #[inline(always)]
     fn pass(&self, json: &mut Json<'_>) -> Option<()> {
-        json.passes_bytes(self.bytes, self.mask, self.len).then_some(())
+        json.passes_bytes(&self.bytes).then_some(())
     }
 }
 
@@ -270,118 +328,171 @@ fn object<'a, T>(
     Some((reader.json, Some(value)))
 }
 
+/// Passes a channel's name.
+#[inline(always)]
+fn channel(json: &mut Json<'_>) -> Channel {
+    match json.passes_one_of(CHANNELS) {
+        Some(index) => Channel::ALL[index],
+        None => {
+            json.plain();
+            Channel::Other
+        }
+    }
+}
+
+/// The value of digits between quotes.
+#[inline(always)]
+fn quoted_digits(json: &mut Json<'_>) -> Option<u64> {
+    #[inline(never)]
+    fn read(mut json: Json<'_>) -> Option<(u64, &[u8])> {
+        let start = json.rest();
+        let value = json.digits().or_else(|| {
+            json.go_back(start);
+            fields::digits(json.plain())
+        });
+        Some((value?, json.rest()))
+    }
+    let (value, behind) = read(*json)?;
+    json.go_back(behind);
+    Some(value)
+}
+
 /// Passes a value that is not listed, in an object of this depth.
-#[inline(never)]
-fn skip(mut json: Json<'_>, depth: u32) -> Option<Json<'_>> {
-    json.skip(depth).ok()?;
-    Some(json)
+#[inline(always)]
+fn pass_unlisted(json: &mut Json<'_>, depth: u32) -> Option<()> {
+    #[inline(never)]
+    fn behind(mut json: Json<'_>, depth: u32) -> Option<&[u8]> {
+        json.skip(depth).ok()?;
+        Some(json.rest())
+    }
+    json.go_back(behind(*json, depth)?);
+    Some(())
 }
 
-/// The values of a command as they are read.
-struct Values<'a> {
-    text: &'a [u8],
-    /// A number, or where a text begins and, in the lower half, how long it is.
-    slots: [u64; SLOTS],
-    filled: u16,
-}
+/// The numbers of a command or line as they are read, and the indexes that stand for listed strings.
+#[derive(Debug, Clone, Copy)]
+struct Numbers<const SLOTS: usize>([u64; SLOTS]);
 
-impl<'a> Values<'a> {
+impl<const SLOTS: usize> Numbers<SLOTS> {
+    fn new() -> Self {
+        Numbers([0; SLOTS])
+    }
+
+    /// Reads what may be in a line.
     #[inline(always)]
-    fn read(&mut self, what: What, json: &mut Json<'a>) -> Option<()> {
+    fn read(&mut self, what: What, json: &mut Json<'_>) -> Option<()> {
         match what {
             What::Number(slot) => self.put(slot, json.digits()?),
-            What::Digits(slot) => self.put(slot, fields::digits(json.plain())?),
-            What::Text(slot) => {
-                let start = json.at() as u64;
-                self.put(slot, start << 32 | json.plain().len() as u64);
-            }
-            What::Unlisted(depth) => *json = skip(*json, depth)?,
-            What::Nothing | What::Lines | What::Object(_) => {}
+            What::Digits(slot) => self.put(slot, quoted_digits(json)?),
+            What::Unlisted(depth) => pass_unlisted(json, depth)?,
+            _ => {}
         }
         Some(())
     }
 
     #[inline(always)]
     fn put(&mut self, slot: Slot, value: u64) {
-        self.slots[usize::from(slot) % SLOTS] = value;
+        self.0[usize::from(slot) % SLOTS] = value;
     }
 
     #[inline(always)]
-    fn number(&self, slot: Slot) -> u64 {
-        self.slots[usize::from(slot)]
+    fn get(&self, slot: Slot) -> u64 {
+        self.0[usize::from(slot) % SLOTS]
     }
 
     /// Money or a time.
     #[inline(always)]
     fn up_to_10_15(&self, slot: Slot) -> Option<u64> {
-        Some(self.number(slot)).filter(|number| *number <= MONEY_AND_TIME_MAX)
+        Some(self.get(slot)).filter(|number| *number <= MONEY_AND_TIME_MAX)
+    }
+}
+
+impl Numbers<LINE_SLOTS> {
+    #[inline(always)]
+    fn line(&self) -> Option<Line> {
+        let qty = self.get(QTY);
+        (1..=fields::QTY_MAX).contains(&qty).then_some(())?;
+        let unit_price = Money(self.up_to_10_15(UNIT_PRICE)?);
+        Some(Line { sku: SkuId(self.get(SKU)), qty: Units(qty as u32), unit_price })
+    }
+}
+
+/// The values of a command, as they stand in its text: whether they are in range is seen when the
+/// command is made.
+pub(crate) struct Values<'a> {
+    numbers: Numbers<SLOTS>,
+    ids: [Option<ExternalId<'a>>; ID_SLOTS],
+    lines: &'a [Line],
+    fulfilment: Option<Fulfilment>,
+    presale: Option<Presale>,
+    /// The slots of `numbers` that are filled, by their bits.
+    filled: u16,
+}
+
+impl<'a> Values<'a> {
+    #[inline(always)]
+    pub(crate) fn new() -> Values<'a> {
+        Values {
+            numbers: Numbers::new(),
+            ids: [None; ID_SLOTS],
+            lines: &[],
+            fulfilment: None,
+            presale: None,
+            filled: 0,
+        }
     }
 
     #[inline(always)]
-    fn text(&self, slot: Slot) -> &'a [u8] {
-        let (start, len) = (self.number(slot) >> 32, self.number(slot) as u32);
-        &self.text[start as usize..][..len as usize]
+    pub(crate) fn merchant(&self) -> MerchantId {
+        MerchantId(self.numbers.get(MERCHANT))
     }
 
+    /// The command, if they are valid.
     #[inline(always)]
-    fn external_id(&self, slot: Slot) -> Option<ExternalId<'a>> {
-        ExternalId::from_bytes(self.text(slot))
+    pub(crate) fn command(&self, command: CommandType) -> Option<Command<'a>> {
+        match command {
+            CommandType::OrderPaid => self.paid(),
+            _ => self.placed(),
+        }
     }
 
     /// What an optional field says; `None` if it is wrong.
     #[inline(always)]
-    fn optional<T>(&self, slot: Slot, read: impl FnOnce(&Self) -> Option<T>) -> Option<Option<T>> {
-        if self.filled >> slot & 1 == 1 { read(self).map(Some) } else { Some(None) }
+    fn optional<T>(&self, slot: Slot, read: impl FnOnce(u64) -> Option<T>) -> Option<Option<T>> {
+        let is_filled = self.filled >> slot & 1 == 1;
+        if is_filled { read(self.numbers.get(slot)).map(Some) } else { Some(None) }
     }
 
     #[inline(always)]
-    fn line(&self) -> Option<Line> {
-        let qty = self.number(QTY);
-        (1..=fields::QTY_MAX).contains(&qty).then_some(())?;
-        let unit_price = Money(self.up_to_10_15(UNIT_PRICE)?);
-        Some(Line { sku: SkuId(self.number(SKU)), qty: Units(qty as u32), unit_price })
-    }
-
-    #[inline(always)]
-    fn placed(
-        &self,
-        lines: &'a [Line],
-        fulfilment: Option<Fulfilment>,
-        presale: Option<Presale>,
-    ) -> Option<Command<'a>> {
-        let index_in =
-            |slot, names| move |values: &Self| fields::index_in(names, values.text(slot));
+    fn placed(&self) -> Option<Command<'a>> {
+        let up_to_10_15 = |number| (number <= MONEY_AND_TIME_MAX).then_some(number);
         let placed = Placed {
-            merchant: MerchantId(self.number(MERCHANT)),
-            order_id: self.external_id(ORDER_ID)?,
-            buyer: BuyerId(self.number(BUYER)),
-            placed_at: Millis(self.up_to_10_15(AT)?),
-            lines,
-            channel: self
-                .optional(CHANNEL, |values| Some(fields::channel(values.text(CHANNEL))))?,
-            region: self.optional(REGION, |values| fields::region(values.text(REGION)))?,
-            rural: self.optional(AREA, index_in(AREA, fields::AREAS))?.map(|index| index == 1),
-            discount: self.optional(DISCOUNT, |values| values.up_to_10_15(DISCOUNT))?.map(Money),
-            settle: self
-                .optional(SETTLE, index_in(SETTLE, commands::SETTLE_NAMES))?
-                .map(|index| commands::SETTLE[index]),
-            pay_by: self.optional(PAY_BY, |values| values.up_to_10_15(PAY_BY))?.map(Millis),
-            fulfilment,
-            presale,
+            merchant: self.merchant(),
+            order_id: self.ids[usize::from(ORDER_ID)]?,
+            buyer: BuyerId(self.numbers.get(BUYER)),
+            placed_at: Millis(self.numbers.up_to_10_15(AT)?),
+            lines: self.lines,
+            channel: self.optional(CHANNEL, |index| Channel::ALL.get(index as usize).copied())?,
+            region: self.optional(REGION, |code| Region::new(code as u32))?,
+            rural: self.optional(AREA, |index| Some(index == 1))?,
+            discount: self.optional(DISCOUNT, up_to_10_15)?.map(Money),
+            settle: self.optional(SETTLE, |index| commands::SETTLE.get(index as usize).copied())?,
+            pay_by: self.optional(PAY_BY, up_to_10_15)?.map(Millis),
+            fulfilment: self.fulfilment,
+            presale: self.presale,
         };
         placed.complete().ok()
     }
 
     fn paid(&self) -> Option<Command<'a>> {
-        let part = |values: &Self| fields::index_in(commands::PART_NAMES, values.text(PART));
-        let part = self.optional(PART, part)?.map_or(Part::Full, |index| commands::PARTS[index]);
+        let part = self.optional(PART, |index| commands::PARTS.get(index as usize).copied())?;
         Some(Command::OrderPaid(OrderPaid {
-            merchant: MerchantId(self.number(MERCHANT)),
-            payment_id: self.external_id(PAYMENT_ID)?,
-            order_id: self.external_id(ORDER_ID)?,
-            amount: Money(self.up_to_10_15(AMOUNT)?),
-            part,
-            paid_at: Millis(self.up_to_10_15(AT)?),
+            merchant: self.merchant(),
+            payment_id: self.ids[usize::from(PAYMENT_ID)]?,
+            order_id: self.ids[usize::from(ORDER_ID)]?,
+            amount: Money(self.numbers.up_to_10_15(AMOUNT)?),
+            part: part.unwrap_or(Part::Full),
+            paid_at: Millis(self.numbers.up_to_10_15(AT)?),
         }))
     }
 }
@@ -407,6 +518,9 @@ impl<'a> Learner<'a> {
             let what = self.value(fields, 1)?;
             if what == What::Nothing {
                 continue;
+            }
+            if let Some(slot) = what.slot() {
+                self.filled |= 1 << slot;
             }
             if what == What::Lines {
                 line = self.lines(&mut steps)?;
@@ -438,9 +552,6 @@ impl<'a> Learner<'a> {
         if what == What::Nothing {
             self.json.skip(depth).ok()?;
         }
-        if let What::Number(slot) | What::Digits(slot) | What::Text(slot) = what {
-            self.filled |= 1 << slot;
-        }
         Some(what)
     }
 
@@ -448,7 +559,7 @@ impl<'a> Learner<'a> {
     fn step(&mut self, steps: &mut Vec<Step>, what: What) -> Option<()> {
         let start = self.json.at();
         self.json.skip(3).ok()?;
-        let is_text = matches!(what, What::Digits(_) | What::Text(_));
+        let is_text = what.is_text();
         self.bytes(steps, start + usize::from(is_text), what);
         self.behind = self.json.at() - usize::from(is_text);
         Some(())
@@ -457,8 +568,8 @@ impl<'a> Learner<'a> {
     /// Adds the bytes behind the last value up to `end`.
     fn bytes(&self, steps: &mut Vec<Step>, end: usize, what: What) {
         let bytes = &self.json.text()[self.behind..end];
-        let chunks = bytes.chunks(size_of::<u128>());
-        steps.extend(chunks.map(|chunk| Step::new(chunk, What::Nothing)));
+        let chunks = bytes.chunks(Bytes::MAX).map(Bytes::new);
+        steps.extend(chunks.map(|bytes| Step { bytes, what: What::Nothing }));
         if let Some(last) = steps.last_mut() {
             last.what = what;
         }
@@ -497,15 +608,6 @@ impl<'a> Learner<'a> {
     }
 }
 
-impl Step {
-    fn new(chunk: &[u8], what: What) -> Step {
-        let mut bytes = [0; size_of::<u128>()];
-        bytes[..chunk.len()].copy_from_slice(chunk);
-        let mask = u128::MAX >> (8 * (bytes.len() - chunk.len()));
-        Step { bytes: u128::from_le_bytes(bytes), mask, len: chunk.len(), what }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 mod tests {
@@ -526,14 +628,19 @@ mod tests {
     fn by_layout(seen: &[&str], text: &str) -> Option<String> {
         let (mut layouts, mut staging) = (Layouts::default(), Staging::default());
         let scratch = Scratch::new();
+        let mut read = |layouts: &mut Layouts, text: &str| {
+            let mut values = Values::new();
+            let known = layouts.read(text.as_bytes(), &mut staging, &scratch, &mut values);
+            let command = known.and_then(|command| values.command(command));
+            command.map(|command| format!("{command:?}"))
+        };
         for value in seen {
-            if layouts.read(value.as_bytes(), &mut staging, &scratch).is_none() {
+            if read(&mut layouts, value).is_none() {
                 let command = decoded(value, &scratch);
-                layouts.learn(value.as_bytes(), &command, &mut staging, &scratch);
+                layouts.learn(value.as_bytes(), &command, &mut Staging::default(), &scratch);
             }
         }
-        let command = layouts.read(text.as_bytes(), &mut staging, &scratch);
-        command.map(|command| format!("{command:?}"))
+        read(&mut layouts, text)
     }
 
     fn decoded<'a>(value: &'a str, scratch: &'a Scratch) -> Command<'a> {

@@ -18,6 +18,7 @@ pub mod partition;
 pub mod record;
 pub mod refused;
 mod template;
+mod words;
 
 pub use decode::{Decoder, Route, Scratch};
 pub use encode::Encoder;

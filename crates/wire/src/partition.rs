@@ -26,9 +26,8 @@ pub fn murmur2(key: &[u8]) -> u32 {
         hash = hash.wrapping_mul(M) ^ k.wrapping_mul(M);
     }
     if !tail.is_empty() {
-        let mut last = [0; 4];
-        last[..tail.len()].copy_from_slice(tail);
-        hash = (hash ^ u32::from_le_bytes(last)).wrapping_mul(M);
+        let last = tail.iter().rev().fold(0, |word, byte| (word << 8) | u32::from(*byte));
+        hash = (hash ^ last).wrapping_mul(M);
     }
     hash ^= hash >> 13;
     hash = hash.wrapping_mul(M);

@@ -368,6 +368,45 @@ fn record_in_the_wrong_place_is_misrouted() {
     assert_eq!(refusal(&mut any, Some(b"22"), VALUE).unwrap().code, DeadLetter::Misrouted);
 }
 
+/// One that is laid out as another before it is read in another way, but belongs where every other does.
+#[test]
+fn record_of_a_known_layout_in_the_wrong_place_is_misrouted() {
+    let paid = |merchant: u64| {
+        format!(
+            r#"{{"type":"order.paid","merchant_id":{merchant},"payment_id":"p","order_id":"o","amount":1,"paid_at":1}}"#
+        )
+    };
+    let mut home = decoder(0, 1, Partitioner::Murmur2);
+    for merchant in [0, 21, 1_001, 1_234_567, 12_345_678, 123_456_789, 10_u64.pow(15), u64::MAX] {
+        let (value, key) = (paid(merchant), merchant.to_string());
+        let mut refusal =
+            |key: &str| refusal(&mut home, Some(key.as_bytes()), Some(value.as_bytes()));
+        assert_eq!(refusal(&key), None);
+        let wrong = [
+            String::new(),
+            format!("0{key}"),
+            format!("{key}0"),
+            format!("{key} "),
+            format!("{key}x"),
+            format!("-{key}"),
+            key[1..].to_owned(),
+            "18446744073709551616".to_owned(),
+        ];
+        for wrong in wrong {
+            let refused = refusal(&wrong).unwrap();
+            assert_eq!(refused.why, Why::WrongKey { merchant: MerchantId(merchant) }, "{wrong}");
+        }
+    }
+    let mut home = decoder(3, 8, Partitioner::Murmur2);
+    for merchant in 0..200_u64 {
+        let (value, key) = (paid(merchant), merchant.to_string());
+        let right = wire::partition::partition_of(key.as_bytes(), 8);
+        let refused = refusal(&mut home, Some(key.as_bytes()), Some(value.as_bytes()));
+        let wrong = Why::WrongPartition { merchant: MerchantId(merchant), partition: 3, right };
+        assert_eq!(refused.map(|refused| refused.why), (right != 3).then_some(wrong), "{key}");
+    }
+}
+
 #[test]
 fn tick_is_not_routed_and_has_one_field() {
     let mut decoder = decoder(3, 8, Partitioner::Murmur2);
