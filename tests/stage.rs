@@ -335,6 +335,24 @@ impl Stage {
         }
     }
 
+    /// A producer that has written to these partitions of the outputs, and whose transaction stays open.
+    pub fn leaves_open(&self, partitions: &[(&str, i32)]) -> BaseProducer {
+        let mut config = self.client();
+        config.set("transactional.id", format!("{}died", self.prefix));
+        let producer: BaseProducer = config.create().expect("the settings are valid");
+        producer
+            .init_transactions(WAIT)
+            .and_then(|()| producer.begin_transaction())
+            .expect("the broker answers");
+        for (topic, partition) in partitions {
+            let topic = self.topic(topic);
+            let record = BaseRecord::to(&topic).partition(*partition).key("died").payload("");
+            producer.send(record).map_err(|(error, _)| error).expect("the queue is empty");
+        }
+        producer.flush(WAIT).expect("the broker acknowledges");
+        producer
+    }
+
     /// Everything committed in a partition of a topic.
     pub fn read(&self, topic: &str, partition: u32) -> Vec<Seen> {
         let topic = self.topic(topic);

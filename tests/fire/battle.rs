@@ -177,7 +177,7 @@ impl Battle {
         let waited = self.fleet.await_some(&self.ground.stage, "answers", PATIENCE, look);
         waited.map_err(|failure| match failure {
             Failure::InVain { waited, said, .. } => {
-                let what = format!("answers of partitions {:?} after {after}", recovery.missing());
+                let what = format!("answers of {:?} after {after}", recovery.missing());
                 Failure::InVain { what, waited, said }
             }
             other => other,

@@ -1,7 +1,8 @@
 //! A reader downstream: which partitions have answered what came in after which moment.
 //!
 //! Not a judge: it looks at timestamps only. Invariant: what it sees is committed, and a watch is over
-//! only when every partition has answered.
+//! only when every partition has answered in every topic that is written all the time: the transaction
+//! of a dead process may hold up the readers of one topic and not of another.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,6 +16,8 @@ use rdkafka::message::Message as _;
 use super::ground::millis_since_1970;
 use crate::stage::Stage;
 
+/// Every partition's orders are answered in the one and its sales in the other, all the time.
+const WRITTEN: [&str; 2] = ["orders.status", "orders.settled"];
 /// How long a poll waits.
 const POLL: Duration = Duration::from_millis(20);
 
@@ -33,12 +36,15 @@ struct Seen {
     watches: Mutex<Vec<Arc<Mutex<Watch>>>>,
 }
 
+/// A topic and a partition of it.
+type Answering = (&'static str, u32);
+
 /// A moment, and who has yet to answer what came in after it.
 #[derive(Debug)]
 struct Watch {
     since_ms: i64,
     since: Instant,
-    missing: BTreeSet<u32>,
+    missing: BTreeSet<Answering>,
     first: Option<Duration>,
     recovered: Option<Duration>,
 }
@@ -58,8 +64,8 @@ impl Recovery {
         lock(&self.0).first
     }
 
-    /// The partitions that have not answered yet.
-    pub fn missing(&self) -> BTreeSet<u32> {
+    /// The topics and partitions that have not answered yet.
+    pub fn missing(&self) -> BTreeSet<Answering> {
         lock(&self.0).missing.clone()
     }
 }
@@ -84,7 +90,10 @@ impl Reader {
         let watch = Arc::new(Mutex::new(Watch {
             since_ms: millis_since_1970(SystemTime::now()),
             since: Instant::now(),
-            missing: (0..self.partitions).collect(),
+            missing: WRITTEN
+                .into_iter()
+                .flat_map(|topic| (0..self.partitions).map(move |partition| (topic, partition)))
+                .collect(),
             first: None,
             recovered: None,
         }));
@@ -112,16 +121,19 @@ fn read(consumer: &BaseConsumer, stop: &AtomicBool, seen: &Seen) {
         let Some(Ok(message)) = consumer.poll(POLL) else { continue };
         seen.answers.fetch_add(1, Ordering::Relaxed);
         let log_time_ms = message.timestamp().to_millis().unwrap_or(-1);
-        let partition = message.partition().cast_unsigned();
-        lock(&seen.watches).retain(|watch| !is_over(&mut lock(watch), partition, log_time_ms));
+        let topic = WRITTEN.into_iter().find(|topic| message.topic().ends_with(topic));
+        let answering = topic.map(|topic| (topic, message.partition().cast_unsigned()));
+        lock(&seen.watches).retain(|watch| !is_over(&mut lock(watch), answering, log_time_ms));
     }
 }
 
 /// Takes an answer in; true if all have answered.
-fn is_over(watch: &mut Watch, partition: u32, log_time_ms: i64) -> bool {
+fn is_over(watch: &mut Watch, answering: Option<Answering>, log_time_ms: i64) -> bool {
     if log_time_ms > watch.since_ms {
         watch.first.get_or_insert_with(|| watch.since.elapsed());
-        watch.missing.remove(&partition);
+        if let Some(answering) = answering {
+            watch.missing.remove(&answering);
+        }
     }
     let over = watch.missing.is_empty();
     if over {

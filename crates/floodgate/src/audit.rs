@@ -2,10 +2,11 @@
 //!
 //! Reading and rules only: the judgement is the plain model's. Where the input no longer reaches back
 //! to its beginning, the model goes on from the oldest usable snapshot, and what it found there is
-//! believed; the report says so. Invariant: committed offsets are read before the outputs, so that a
-//! running pipeline is judged up to one moment.
+//! believed; the report says so. Invariant: committed offsets are read before the outputs, and the
+//! outputs once nothing is undecided of what stood in them, so that a pipeline is judged up to one
+//! moment, whether it runs or has just died.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use drill::translation::{model_rules, topic_of};
@@ -24,8 +25,13 @@ use crate::handover;
 use crate::print::{grouped, say};
 use crate::tools::Tools;
 
-/// Longest wait for an open transaction to be decided before the audit begins.
+/// Longest wait for the committed offsets, which an open transaction may hold up.
 const COMMITTED_WAIT: Duration = Duration::from_secs(30);
+/// How long beyond its timeout a transaction in the outputs may stay open: brokers look for those that
+/// have timed out every 10 s (`transaction.abort.timed.out.transaction.cleanup.interval.ms`).
+const UNDECIDED_GRACE: Duration = Duration::from_secs(30);
+/// Pause between two looks at an open transaction.
+const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
 /// Where the audit of a partition begins, and why.
 #[derive(Debug, Serialize)]
@@ -78,6 +84,7 @@ pub(crate) fn judge(
 ) -> anyhow::Result<Report> {
     let all: Vec<Partition> = (0..tools.partitions).collect();
     let committed = tools.offsets.committed(&all, COMMITTED_WAIT).context("committed offsets")?;
+    await_decided(tools)?;
     let mut report = Report::default();
     for (partition, committed) in all.into_iter().zip(committed) {
         let committed = committed.offset.unwrap_or_default();
@@ -92,6 +99,38 @@ pub(crate) fn judge(
         report.beginnings.push(beginning);
     }
     Ok(report)
+}
+
+/// Waits until nothing that stands in the outputs now belongs to an open transaction. That of a process
+/// which died stays open until the broker ends it, and hides what others have committed behind it.
+fn await_decided(tools: &Tools) -> anyhow::Result<()> {
+    let timeout = Duration::from_millis(tools.settings.transaction_timeout_ms.into());
+    let deadline = Instant::now() + timeout + UNDECIDED_GRACE;
+    for partition in 0..tools.partitions {
+        for topic in wire::Topic::ALL {
+            let name = tools.settings.topics.output(topic);
+            let end = tools.offsets.output_end(topic, partition)?;
+            let mut told_of = None;
+            loop {
+                let stable = tools.offsets.output_stable_end(topic, partition)?;
+                if stable >= end {
+                    break;
+                }
+                let open =
+                    format!("{name} {partition}: a transaction is open from offset {}", stable.0);
+                ensure!(
+                    Instant::now() < deadline,
+                    "{open} on, and hides what was committed behind it. The broker should have ended it by \
+                     now; `kafka-transactions.sh find-hanging` tells whose it is"
+                );
+                if told_of.replace(stable) != Some(stable) {
+                    tracing::warn!("{open} on; waiting until it is decided");
+                }
+                std::thread::sleep(LOOK_PAUSE);
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Decides where the audit of a partition begins; with a model that stands there, unless that is

@@ -58,10 +58,17 @@ impl KafkaOffsets {
 
     /// First and next offset of a partition, records of open transactions included.
     fn bounds(&self, topic: &str, partition: Partition) -> Result<(u64, u64), LogError> {
-        let number = native(partition)?;
-        let bounds = self.watermarks.fetch_watermarks(topic, number, self.answer_wait);
-        let (low, high) =
-            self.answer(&self.watermarks, topic, "asking for a partition's bounds", bounds)?;
+        self.bounds_by(&self.watermarks, topic, partition)
+    }
+
+    fn bounds_by(
+        &self,
+        client: &BaseConsumer<Logging>,
+        topic: &str,
+        partition: Partition,
+    ) -> Result<(u64, u64), LogError> {
+        let bounds = client.fetch_watermarks(topic, native(partition)?, self.answer_wait);
+        let (low, high) = self.answer(client, topic, "asking for a partition's bounds", bounds)?;
         let offset = |offset: i64| {
             u64::try_from(offset)
                 .map_err(|_| LogError::Retry(format!("{topic} {partition} has no bounds yet")))
@@ -72,6 +79,19 @@ impl KafkaOffsets {
     /// The offset that the next record of an output's partition will get.
     pub fn output_end(&self, topic: Topic, partition: Partition) -> Result<Offset, LogError> {
         Ok(Offset(self.bounds(self.settings.topics.output(topic), partition)?.1))
+    }
+
+    /// The offset up to which an output's partition can be read: its end, or the first record of the
+    /// oldest transaction that is still open there.
+    pub fn output_stable_end(
+        &self,
+        topic: Topic,
+        partition: Partition,
+    ) -> Result<Offset, LogError> {
+        // This client reads only what is committed, and is told of ends accordingly.
+        Ok(Offset(
+            self.bounds_by(&self.committed, self.settings.topics.output(topic), partition)?.1,
+        ))
     }
 
     /// Whether a partition of the input holds a record with this timestamp or a later one, in milliseconds

@@ -1,10 +1,11 @@
 //! Audits of a partition whose input no longer reaches back to its beginning.
 
+use rdkafka::producer::Producer as _;
 use serde_json::Value;
 
 use crate::orders::sale;
-use crate::process::{Ended, run};
-use crate::stage::{Publisher, Record, Seen, Stage, Stamps};
+use crate::process::{Ended, Process, floodgate, message, run};
+use crate::stage::{Publisher, Record, Seen, Stage, Stamps, WAIT};
 
 /// Two partitions, settled up to a snapshot in the middle of a sale and on to its end; the offsets of
 /// that snapshot.
@@ -118,6 +119,28 @@ fn an_audit_can_be_asked_to_begin_at_a_snapshot() {
         );
     }
     assert_eq!(verdict["inputs"], ends.iter().sum::<u64>() - first - second);
+}
+
+#[test]
+fn what_stands_behind_the_open_transaction_of_a_dead_process_is_not_taken_for_lost() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    let mut publisher = stage.publisher();
+    let traffic = sale(200, 12, 2);
+    let (first, second) = traffic.split_at(traffic.len() / 2);
+    publisher.publish(first);
+    stage.settle_with(&["--until-idle"]).wait().expect_code(0);
+    let died = stage.leaves_open(&[("orders.status", 0), ("gmv", 1)]);
+    publisher.publish(second);
+    stage.settle_with(&["--until-idle"]).wait().expect_code(0);
+
+    let mut command = floodgate();
+    command.args(stage.arguments_with_snapshots(&["audit"], &["--format", "json"]));
+    let mut audit = Process::spawn(command);
+    let waits = audit.await_logged("waiting until it is decided");
+    assert!(message(&waits).contains(&stage.topic("orders.status")), "{waits}");
+    died.abort_transaction(WAIT).expect("the broker answers");
+    let verdict = clean(audit.wait());
+    assert_eq!(verdict["inputs"], publisher.ends().iter().sum::<u64>());
 }
 
 #[test]
