@@ -104,6 +104,36 @@ fn a_commit_of_an_old_generation_is_aborted_and_its_producer_goes_on() {
     assert_eq!(texts(&harness, Topic::Settled, 0), ["once"; 3]);
 }
 
+/// It gets at once what it had kept, without a word to anybody, so that no member would ever ask again
+/// for what it was giving back when it was killed.
+#[test]
+fn what_a_member_was_giving_back_when_it_was_killed_finds_an_owner() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let named = |name: &str| {
+        let mut settings = harness.settings(name);
+        settings.member_name = Some(name.to_owned());
+        let mut worker = Worker::on(KafkaLog::new(settings).unwrap());
+        worker.log.join().unwrap();
+        worker
+    };
+    let mut first = named("first");
+    first.until("everything is assigned", |worker| worker.assigned().len() == 2);
+    let mut second = named("second");
+    let started = Instant::now();
+    while first.revoked().is_empty() {
+        assert!(started.elapsed() < NEVER, "nothing is asked back: {:#?}", first.kept);
+        first.poll();
+        second.poll();
+    }
+    // Its client still beats, as that of a process that was frozen; the group does not hear it any more.
+    std::mem::forget(first);
+    let mut back = named("first");
+    until_both(&mut back, &mut second, "a partition for each", |back, second| {
+        back.assigned().len() == 1 && second.assigned().len() == 1
+    });
+    assert_ne!(back.assigned(), second.assigned());
+}
+
 #[test]
 fn a_broker_that_is_killed_and_comes_back_neither_loses_nor_doubles() {
     let Some(mut server) = e2e::start_or_skip(&Options::default()) else { return };

@@ -24,6 +24,7 @@ mod logging;
 mod member;
 mod metadata;
 mod offsets;
+mod orphans;
 mod ownership;
 mod producer;
 pub mod publisher;

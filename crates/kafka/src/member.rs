@@ -5,7 +5,7 @@
 //! generation) under which the group last told what it owns, and never before the worker has heard
 //! of a loss that came in between.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -22,14 +22,15 @@ use crate::absence::Absence;
 use crate::errors::{Rights, is_missing, log_error};
 use crate::logging::Logging;
 use crate::metadata::{GroupMetadata, Identity};
+use crate::orphans::{Orphans, orphans};
 use crate::ownership::Ownership;
 use crate::settings::Settings;
 use crate::wake::Wake;
 
 /// How long a commit waits for the group to tell what changed with a new generation.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
-/// Longest wait for an answer whether the brokers know a topic.
-const KNOWN_WAIT: Duration = Duration::from_millis(500);
+/// Longest wait for an answer about a topic or the group.
+const ANSWER_WAIT: Duration = Duration::from_millis(500);
 /// How often a member that owes an answer looks whether the group still knows it.
 const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -49,6 +50,7 @@ pub(crate) struct Member {
     wake: Arc<Wake>,
     ownership: Ownership,
     absence: Absence,
+    orphans: Orphans,
     /// Under which the worker was last told what it owns.
     identity: Option<Identity>,
     /// What the worker has yet to be told, in order.
@@ -93,6 +95,7 @@ impl Member {
             wake: wake.clone(),
             ownership: Ownership::default(),
             absence: Absence::new(Duration::from_millis(settings.missing_topic_ms.into())),
+            orphans: Orphans::new(),
             identity: None,
             untold: VecDeque::new(),
             checked_at: Instant::now(),
@@ -132,6 +135,7 @@ impl Member {
         self.notice_expulsion();
         self.answer()?;
         self.look_for_missing_topics()?;
+        self.look_for_orphans()?;
         result
     }
 
@@ -178,11 +182,38 @@ impl Member {
         self.absence.look(|topic, partition| {
             let metadata = self
                 .consumer
-                .fetch_metadata(Some(topic), KNOWN_WAIT)
+                .fetch_metadata(Some(topic), ANSWER_WAIT)
                 .map_err(|error| log_error("asking for a missing topic", &error))?;
             let mut topics = metadata.topics().iter().filter(|found| found.name() == topic);
             Ok(topics.any(|found| found.partitions().len() > partition as usize))
         })
+    }
+
+    /// Who has nothing to do has time to see whether it should have: see [`crate::orphans`].
+    fn look_for_orphans(&mut self) -> Result<(), LogError> {
+        if !self.ownership.is_idle() || !self.orphans.look_is_due() {
+            return Ok(());
+        }
+        let identity = self.metadata().map(|metadata| metadata.identity());
+        let Some(identity) = identity.filter(Identity::is_member) else { return Ok(()) };
+        // Where the brokers do not answer, nothing is known to be wrong.
+        let found = self.find_orphans().unwrap_or_default();
+        if self.orphans.note(identity, !found.is_empty()) {
+            tracing::warn!(partitions = ?found, "nobody in the group has these, joining anew");
+            self.depart();
+            self.join()?;
+        }
+        Ok(())
+    }
+
+    fn find_orphans(&self) -> KafkaResult<BTreeSet<Partition>> {
+        let Settings { group, topics, .. } = &self.settings;
+        let metadata = self.consumer.fetch_metadata(Some(&topics.orders), ANSWER_WAIT)?;
+        let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
+        let groups = self.consumer.fetch_group_list(Some(group), ANSWER_WAIT)?;
+        let ours = groups.groups().iter().find(|found| found.name() == group);
+        let partitions = u32::try_from(partitions).expect("partitions are numbered in 31 bits");
+        Ok(ours.map(|ours| orphans(ours, &topics.orders, partitions)).unwrap_or_default())
     }
 
     /// The next change that the worker is to be told of.

@@ -33,6 +33,11 @@ impl Ownership {
         self.partitions.get(&partition) == Some(&Standing::Working)
     }
 
+    /// Whether it has nothing, and nobody waits for it to give anything back.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.partitions.is_empty() && self.asked_back.is_none() && !self.leaving
+    }
+
     /// Whether the group waits for partitions to be released.
     pub(crate) fn owes_answer(&self) -> bool {
         self.asked_back.is_some()
