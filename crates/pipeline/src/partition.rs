@@ -278,6 +278,10 @@ impl Working {
 
 /// Spreads the counters of one cadence evenly over its interval: the interval is cut into parts,
 /// and each part's turn comes once in it.
+///
+/// A transaction costs the brokers something for every partition that it writes to. So turns are not
+/// closer than [`Rotation::TURN`], and come at multiples of their distance, which all partitions of a
+/// worker have in common: most transactions have no counters at all.
 #[derive(Debug)]
 struct Rotation {
     next_part: u32,
@@ -285,8 +289,8 @@ struct Rotation {
 }
 
 impl Rotation {
-    /// Turns in one interval.
-    const PARTS: u32 = 20;
+    /// The distance at which the turns of both cadences coincide if their intervals are the defaults.
+    const TURN: Duration = Duration::from_millis(235);
 
     fn starting(now: Duration) -> Rotation {
         Rotation { next_part: 0, next_at: now }
@@ -294,16 +298,62 @@ impl Rotation {
 
     fn turn(&mut self, interval: Duration, now: Duration, mut write: impl FnMut(u32, u32)) {
         // A twentieth less than its share, so that a late turn still comes within the interval.
-        let step = interval.mul_f64(0.95) / Self::PARTS;
-        for _ in 0..Self::PARTS {
+        let interval = interval.mul_f64(0.95);
+        let parts = (interval.as_nanos() / Self::TURN.as_nanos()).max(1) as u32;
+        let step = (interval / parts).max(Duration::from_nanos(1));
+        let after = |at: Duration| step * (at.as_nanos() / step.as_nanos() + 1) as u32;
+        for _ in 0..parts {
             if self.next_at > now {
                 return;
             }
-            write(self.next_part, Self::PARTS);
-            self.next_part = (self.next_part + 1) % Self::PARTS;
-            self.next_at += step;
+            write(self.next_part, parts);
+            self.next_part = (self.next_part + 1) % parts;
+            self.next_at = after(self.next_at);
         }
         // A whole round was due: nothing is older than now.
-        self.next_at = now + step;
+        self.next_at = after(now);
+    }
+}
+
+#[cfg(test)]
+mod partition_tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    #[test]
+    fn counters_of_all_cadences_and_partitions_come_together_and_each_within_its_interval() {
+        let WorkerSettings { counters_fast, counters_slow, .. } = WorkerSettings::default();
+        let opened = [Duration::ZERO, Duration::from_millis(130), Duration::from_millis(1_999)];
+        let both = |now| [counters_fast, counters_slow].map(|it| (it, Rotation::starting(now)));
+        let mut rotations: Vec<(Duration, Rotation)> = opened.into_iter().flat_map(both).collect();
+        let (mut written_at, mut moments) = (BTreeMap::new(), 0);
+        let ends = Duration::from_secs(60);
+        let commits = Duration::from_millis(50);
+        let mut now = Duration::ZERO;
+        while now < ends {
+            let mut any = false;
+            for (number, (interval, rotation)) in rotations.iter_mut().enumerate() {
+                rotation.turn(*interval, now, |part, parts| {
+                    any = true;
+                    let before = written_at.insert((number, part, parts), now).unwrap_or(now);
+                    assert!(
+                        now - before <= *interval,
+                        "{number}: part {part} of {parts} at {now:?}"
+                    );
+                });
+            }
+            moments += u32::from(any);
+            now += commits;
+        }
+        let is_recent = |((number, ..), at): (&(usize, u32, u32), &Duration)| {
+            ends - *at <= rotations[*number].0
+        };
+        assert!(written_at.iter().all(is_recent), "a part was given up: {written_at:?}");
+        // Four a second, and the first of each partition.
+        assert!(
+            moments <= 4 * 60 + 20,
+            "{moments} transactions of {} have counters",
+            ends.div_duration_f64(commits)
+        );
     }
 }
