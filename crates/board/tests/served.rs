@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use board::{Access, Board, Clock, Settings, SourceError, serve};
 use serde_json::Value;
-use support::{DAY, DAY_OFFSET_MS, Fed, MIDNIGHT_MS, Sale};
+use support::{DAY, DAY_OFFSET_MS, Fed, MIDNIGHT_MS, Sale, read_to_its_end};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,10 +38,14 @@ impl Answer {
 
 impl Stage {
     fn new(source: Fed, access: Access) -> Stage {
+        Stage::with_stale_ms(source, access, 3_600_000)
+    }
+
+    fn with_stale_ms(source: Fed, access: Access, stale_ms: u64) -> Stage {
         let settings = Settings {
             day_offset_ms: DAY_OFFSET_MS,
             days: 2,
-            stale_ms: 3_600_000,
+            stale_ms,
             clock: Clock::Records,
             compare: None,
             access,
@@ -310,6 +314,38 @@ fn nothing_is_told_before_everything_has_been_read_and_nothing_goes_back() {
 fn halves(mut records: Vec<support::Record>) -> (Vec<support::Record>, Vec<support::Record>) {
     let rest = records.split_off(records.len() / 2);
     (records, rest)
+}
+
+/// Nothing was sold for a moment; then the transaction of a dead process hides what is sold.
+#[test]
+fn a_quiet_shop_is_told_from_a_partition_that_stands_still() {
+    let stage = Stage::with_stale_ms(Fed::default(), Access::default(), 1);
+    let mut sale = Sale::new(4, 5);
+    sale.history(5, 1);
+    stage.show(&mut sale);
+    let openapi = openapi(&stage);
+    let await_state = |state: &str, is_well: bool| {
+        let answer = stage.await_answer("/api/v1/health", |it| it.json()["state"] == state);
+        assert_described(&openapi, "/api/v1/health", &answer);
+        let health = answer.json();
+        assert_eq!((&health["ok"], &health["stale"]), (&is_well.into(), &true.into()), "{health}");
+        health["standstill"].clone()
+    };
+    let quiet = "floodgate_board_state{state=\"quiet\"} 1\n";
+    assert_eq!(await_state("quiet", true), serde_json::json!([]));
+    assert!(stage.get("/metrics").body.contains(quiet));
+
+    stage.source.stand(vec![read_to_its_end(0, 0), read_to_its_end(3, 2)]);
+    let standstill = await_state("standstill", false);
+    assert_eq!(standstill.as_array().unwrap().len(), 1, "{standstill}");
+    assert_eq!(standstill[0]["partition"], 3);
+    assert_eq!(standstill[0]["why"], "open_transaction");
+    let metrics = stage.get("/metrics").body;
+    let labels = "floodgate_board_standstill_seconds{partition=\"3\",why=\"open_transaction\"} ";
+    assert!(metrics.contains(labels) && !metrics.contains(quiet), "{metrics}");
+
+    stage.source.stand(vec![read_to_its_end(0, 0), read_to_its_end(3, 0)]);
+    assert_eq!(await_state("quiet", true), serde_json::json!([]));
 }
 
 #[test]
