@@ -81,6 +81,8 @@ pub(crate) struct Health {
     records: u64,
     unreadable: u64,
     unreadable_why: Option<String>,
+    passed_over: u64,
+    passed_over_why: Option<String>,
     trouble: Option<String>,
     pub(crate) standstill: Vec<StillPartition>,
 }
@@ -107,6 +109,8 @@ impl Health {
             records: reading.records,
             unreadable: reading.unreadable,
             unreadable_why: reading.unreadable_why.clone(),
+            passed_over: reading.passed_over,
+            passed_over_why: reading.passed_over_why.clone(),
             trouble: reading.trouble.clone(),
             standstill: reading.still.iter().map(still).collect(),
         }

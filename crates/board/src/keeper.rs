@@ -37,6 +37,8 @@ const AWAY: Duration = Duration::from_millis(200);
 /// Trouble is told of for at least this long, unless records come: the client mends it by itself, and
 /// does not say when.
 const TROUBLE: Duration = Duration::from_secs(10);
+/// What is passed over is told of in the log at most once in this time.
+const TELL: Duration = Duration::from_secs(60);
 /// Questions that may wait ...
 const QUESTIONS_MAX: usize = 256;
 /// ... and that are answered between two looks.
@@ -94,6 +96,7 @@ pub(crate) fn start(
         days_max: days,
         stale: Duration::from_millis(stale_ms),
         standstill: Standstill::default(),
+        told_of_passed_over: None,
         reading: Reading::default(),
         newest_came: Instant::now(),
         troubled: Instant::now(),
@@ -114,6 +117,7 @@ struct Keeper {
     /// How old figures may be, and for how long a partition may stand still.
     stale: Duration,
     standstill: Standstill,
+    told_of_passed_over: Option<Instant>,
     reading: Reading,
     /// When the newest figure came.
     newest_came: Instant,
@@ -181,7 +185,22 @@ impl Keeper {
             reading.trouble = None;
         }
         reading.caught_up |= looked.caught_up;
+        self.note_passed_over(now);
         Ok(())
+    }
+
+    fn note_passed_over(&mut self, now: Instant) {
+        let Keeper { totals, reading, told_of_passed_over: told, .. } = self;
+        if totals.passed_over.records == reading.passed_over {
+            return;
+        }
+        reading.passed_over = totals.passed_over.records;
+        if told.is_none_or(|told| now.duration_since(told) >= TELL) {
+            *told = Some(now);
+            reading.passed_over_why = totals.why_passed_over();
+            let why = reading.passed_over_why.as_deref().unwrap_or_default();
+            tracing::warn!(records = reading.passed_over, "{why}");
+        }
     }
 
     fn note(&mut self, error: SourceError) {

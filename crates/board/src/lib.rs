@@ -11,6 +11,7 @@
 mod access;
 mod api;
 mod assets;
+mod bounds;
 mod calendar;
 mod compare;
 mod counters;

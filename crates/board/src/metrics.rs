@@ -19,7 +19,7 @@ use crate::server::Shared;
 use crate::stream::STREAMS_MAX;
 
 /// How the board is.
-const STATE: [Family; 8] = [
+const STATE: [Family; 9] = [
     Family::gauge(
         "floodgate_board_caught_up",
         &[],
@@ -46,6 +46,11 @@ const STATE: [Family; 8] = [
         "floodgate_board_unreadable_records_total",
         &[],
         "Records of the gmv topic that are no counters.",
+    ),
+    Family::counter(
+        "floodgate_board_passed_over_records_total",
+        &[],
+        "Records of merchants, locations, other values or days beyond what the board keeps.",
     ),
     Family::gauge("floodgate_board_streams", &[], "Pages that are told of new figures just now."),
 ];
@@ -157,6 +162,7 @@ pub(crate) async fn board(State(shared): State<Shared>) -> Response {
         Some(truth(health.stale)),
         Some(reading.records as f64),
         Some(reading.unreadable as f64),
+        Some(reading.passed_over as f64),
         Some(streams as f64),
     ];
     STATE.iter().zip(state).for_each(|(family, value)| page.add_one(family, value));

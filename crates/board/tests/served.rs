@@ -361,16 +361,18 @@ fn what_is_no_counter_is_told_and_changes_nothing() {
     assert_eq!(stage.get("/api/v1/totals").body, before);
 }
 
+/// Dimension `all` of a day.
+fn of_day(day: &str, settled: u64) -> support::Record {
+    let text = format!(
+        r#"{{"partition":0,"day":"{day}","dimension":"all","value":"all","orders_placed":1,"placed":{settled},"orders_settled":1,"units_settled":1,"settled":{settled},"orders_refunded":0,"refunded":0,"orders_rejected":0,"orders_released":0,"dead_letters":0,"duplicates":0,"offset":1,"at":{MIDNIGHT_MS}}}"#
+    );
+    (format!("0/{day}/all/all").into_bytes(), Some(text.into_bytes()))
+}
+
 #[test]
 fn of_a_day_that_is_not_kept_the_totals_still_count() {
     let stage = Stage::open();
-    let record = |day: &str, settled: u64| {
-        let text = format!(
-            r#"{{"partition":0,"day":"{day}","dimension":"all","value":"all","orders_placed":1,"placed":{settled},"orders_settled":1,"units_settled":1,"settled":{settled},"orders_refunded":0,"refunded":0,"orders_rejected":0,"orders_released":0,"dead_letters":0,"duplicates":0,"offset":1,"at":{MIDNIGHT_MS}}}"#
-        );
-        (format!("0/{day}/all/all").into_bytes(), Some(text.into_bytes()))
-    };
-    let days = [record("2025-11-11", 1), record("2025-11-09", 2), record("2025-11-10", 4)];
+    let days = [of_day("2025-11-11", 1), of_day("2025-11-09", 2), of_day("2025-11-10", 4)];
     stage.source.feed(days);
     stage.await_answer("/api/v1/totals?day=all", |answer| {
         answer.code == 200 && answer.json()["settled"] == 7
@@ -380,6 +382,25 @@ fn of_a_day_that_is_not_kept_the_totals_still_count() {
     let gone = stage.get("/api/v1/minutes?day=2025-11-09");
     assert_eq!(gone.code, 404);
     assert!(gone.body.contains("only the totals are kept"), "{}", gone.body);
+}
+
+#[test]
+fn what_is_beyond_the_bounds_is_told_and_the_newest_totals_are_right() {
+    let stage = Stage::open();
+    let days = (1991..2021).flat_map(|year| (1..=12).map(move |month| (year, month)));
+    let days = days.flat_map(|(year, month)| (1..=28).map(move |day| (year, month, day)));
+    // 10,080 of them, the newest first.
+    let days = days.map(|(year, month, day)| of_day(&format!("{year}-{month:02}-{day:02}"), 3));
+    let mut records: Vec<support::Record> = days.collect();
+    records.reverse();
+    stage.source.feed(records);
+    let health = stage.await_answer("/api/v1/health", |answer| answer.json()["passed_over"] == 80);
+    assert_described(&openapi(&stage), "/api/v1/health", &health);
+    assert!(health.json()["passed_over_why"].as_str().unwrap().contains("10000 days"));
+    let metrics = stage.get("/metrics").body;
+    assert!(metrics.contains("floodgate_board_passed_over_records_total 80\n"), "{metrics}");
+    assert_eq!(stage.get("/api/v1/totals?day=2020-12-28").json()["settled"], 3);
+    assert_eq!(stage.get("/api/v1/totals?day=all").json()["settled"], 30_000);
 }
 
 #[test]
