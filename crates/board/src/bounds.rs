@@ -33,7 +33,8 @@ pub(crate) struct Bounds {
     pub(crate) days: usize,
 }
 
-/// A day fills them with some 350 MB; a sale day of 200,000 merchants with three stores each takes 66.
+/// A day fills them with half a gigabyte at most; a sale day of 200,000 merchants with three stores each takes
+/// 66 MB.
 pub(crate) const BOUNDS: Bounds = Bounds {
     merchants: 500_000,
     locations: 2_000_000,

@@ -172,7 +172,9 @@ pub(crate) fn set<K: Ord, V: Sum>(
             is_set
         }
         Entry::Vacant(place) if *new != V::default() => {
-            let mut merged = Merged::default();
+            // Room for a first part alone: of values without end each has one, and a vector's first four
+            // would take three times the memory.
+            let mut merged = Merged { sum: V::default(), parts: Vec::with_capacity(1) };
             let is_set = merged.set(partition, new, room);
             if is_set {
                 place.insert(merged);
