@@ -15,7 +15,7 @@ const PATIENCE = 60_000;
 
 const replies = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
 
-/** Asks the test for something: `sell`, `pause`, `resume`. */
+/** Asks the test for something: `sell`, `pause`, `resume`, `hide`, `reveal`. */
 async function ask(what) {
   process.stdout.write(`do ${what}\n`);
   const { value } = await replies.next();
@@ -152,7 +152,7 @@ const checks = {
       assert.ok(await page.locator("#warning").isHidden());
       await ask("pause");
       await state(page, "stale");
-      assert.match(await textOf(page, "#warning"), /old/);
+      await page.waitForFunction(() => /Nothing new has been counted/.test(document.getElementById("warning").textContent));
       assert.ok(await page.locator("#warning").isVisible());
       assert.match(await textOf(page, "#age-text"), /ago/);
       await fits(page, width >= 1800);
@@ -160,6 +160,22 @@ const checks = {
       await ask("resume");
       await state(page, "live");
       assert.ok(await page.locator("#warning").isHidden());
+      await close();
+    }
+  },
+
+  async "a partition that stands still is warned of although the others sell"() {
+    for (const [name, width, height, locale] of [["phone", 390, 844, "zh-CN"], ["wall", 3840, 2160, "en"]]) {
+      const { page, close } = await open("/", { width, height, locale, colorScheme: "light" });
+      await state(page, "live");
+      await ask("hide");
+      await state(page, "stale");
+      assert.match(await textOf(page, "#warning"), locale === "en" ? /\(3\).*transaction/ : /（3）.*事务/);
+      assert.match(await textOf(page, "#age-text"), locale === "en" ? /ago/ : /前/);
+      await fits(page, width >= 1800);
+      await shot(page, `${name}-standstill`);
+      await ask("reveal");
+      await state(page, "live");
       await close();
     }
   },

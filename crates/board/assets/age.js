@@ -32,14 +32,27 @@ export function showing(figures) {
   show();
 }
 
+/** Words for old figures, by the server's state; without one of these nobody knows why they are old. */
+const OLD = { quiet: "warn_quiet", late: "warn_late" };
+
+function standstill() {
+  const longest = health.standstill.reduce((a, b) => (a.for_ms >= b.for_ms ? a : b));
+  return text("warn_standstill", {
+    partitions: health.standstill.map((still) => still.partition).join(", "),
+    since: ago(longest.for_ms, text),
+    why: text(`why_${longest.why}`),
+  });
+}
+
 function warning(age) {
   const values = { ago: age === null ? "–" : ago(age, text), why: health?.trouble ?? "" };
   if (lost) return ["lost", text("warn_lost", values)];
   if (health === null || (!health.caught_up && day === null)) return ["waiting", health?.trouble ? text("warn_trouble", values) : text("waiting")];
   if (health.trouble) return ["stale", text("warn_trouble", values)];
-  if (age === null) return ["waiting", text("warn_empty")];
   if (day !== null && day.day !== health.today) return ["past", null];
-  return age > health.stale_ms ? ["stale", text("warn_stale", values)] : ["live", null];
+  if (health.state === "standstill") return ["stale", standstill()];
+  if (age === null) return ["waiting", text("warn_empty")];
+  return age > health.stale_ms ? ["stale", text(OLD[health.state] ?? "warn_stale", values)] : ["live", null];
 }
 
 function show() {

@@ -19,10 +19,11 @@ use serde::de::value::{Error as ValueError, StrDeserializer};
 use crate::assets;
 use crate::calendar::Day;
 use crate::figures::{AllItem, DayFigures, Figures, Item, LocationItem, MinuteItem};
+use crate::health::Health;
 use crate::keeper::{Busy, Question};
 use crate::ranking::{self, By};
 use crate::record::Split;
-use crate::server::{Settings, Shared};
+use crate::server::Shared;
 use crate::shops::LocationCounters;
 use crate::stream;
 
@@ -85,53 +86,6 @@ pub(crate) fn router() -> Router<Shared> {
         .route("/health", get(health))
         .route("/openapi.json", get(openapi))
         .fallback(|| async { Refused::Nothing })
-}
-
-/// How the board is, and how old its newest figure.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Health {
-    /// Whether the figures are whole, and young.
-    ok: bool,
-    caught_up: bool,
-    pub(crate) stale: bool,
-    now_ms: u64,
-    newest_at_ms: Option<u64>,
-    pub(crate) age_ms: Option<u64>,
-    stale_ms: u64,
-    pub(crate) today: Day,
-    /// Of which there is everything.
-    days: Vec<Day>,
-    /// The day that was loaded to compare with.
-    compare: Option<Day>,
-    records: u64,
-    unreadable: u64,
-    unreadable_why: Option<String>,
-    trouble: Option<String>,
-}
-
-impl Health {
-    pub(crate) fn new(figures: &Figures, settings: &Settings) -> Health {
-        let now_ms = settings.clock.now_ms(figures);
-        let age_ms = figures.newest_at_ms.map(|newest| now_ms.saturating_sub(newest));
-        let stale = age_ms.is_none_or(|age| age > settings.stale_ms);
-        let reading = &figures.reading;
-        Health {
-            ok: reading.caught_up && reading.trouble.is_none() && !stale,
-            caught_up: reading.caught_up,
-            stale,
-            now_ms,
-            newest_at_ms: figures.newest_at_ms,
-            age_ms,
-            stale_ms: settings.stale_ms,
-            today: Day::of(now_ms, settings.day_offset_ms),
-            days: figures.days.keys().copied().collect(),
-            compare: settings.compare.as_ref().map(|compare| compare.day),
-            records: reading.records,
-            unreadable: reading.unreadable,
-            unreadable_why: reading.unreadable_why.clone(),
-            trouble: reading.trouble.clone(),
-        }
-    }
 }
 
 async fn health(State(shared): State<Shared>) -> Json<Health> {

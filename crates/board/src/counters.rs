@@ -94,19 +94,32 @@ pub(crate) struct Merged<V> {
 }
 
 impl<V: Sum> Merged<V> {
-    fn set(&mut self, partition: u32, new: &V) {
+    /// False if this would be a part more than there is room for; nothing is changed then.
+    fn set(&mut self, partition: u32, new: &V, room: &mut Room) -> bool {
         let is_something = *new != V::default();
         let old = match self.parts.binary_search_by_key(&partition, |(partition, _)| *partition) {
             Ok(index) if is_something => std::mem::replace(&mut self.parts[index].1, *new),
-            Ok(index) => self.parts.remove(index).1,
+            Ok(index) => {
+                room.give_back(1);
+                self.parts.remove(index).1
+            }
             Err(index) => {
                 if is_something {
+                    if !room.take() {
+                        return false;
+                    }
                     self.parts.insert(index, (partition, *new));
                 }
                 V::default()
             }
         };
         self.sum.exchange(&old, new);
+        true
+    }
+
+    /// How many partitions it is the sum of.
+    pub(crate) fn parts(&self) -> usize {
+        self.parts.len()
     }
 
     pub(crate) fn sum(&self) -> &V {
@@ -117,23 +130,57 @@ impl<V: Sum> Merged<V> {
 /// Counters of all values of a dimension.
 pub(crate) type ByValue<K> = BTreeMap<K, Merged<Counters>>;
 
-/// Sets a partition's part of a value's counter. A value of which no part is left is not kept.
+/// For how many parts there is room.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Room {
+    used: usize,
+    most: usize,
+}
+
+impl Room {
+    pub(crate) fn of(most: usize) -> Room {
+        Room { used: 0, most }
+    }
+
+    fn take(&mut self) -> bool {
+        let is_room = self.used < self.most;
+        self.used += usize::from(is_room);
+        is_room
+    }
+
+    pub(crate) fn give_back(&mut self, parts: usize) {
+        self.used -= parts;
+    }
+}
+
+/// Sets a partition's part of a value's counter. A value of which no part is left is not kept. False if
+/// there is no room for one more part; nothing is changed then.
+#[must_use]
 pub(crate) fn set<K: Ord, V: Sum>(
     values: &mut BTreeMap<K, Merged<V>>,
     value: K,
     partition: u32,
     new: &V,
-) {
+    room: &mut Room,
+) -> bool {
     match values.entry(value) {
         Entry::Occupied(mut found) => {
-            found.get_mut().set(partition, new);
+            let is_set = found.get_mut().set(partition, new, room);
             if found.get().parts.is_empty() {
                 found.remove();
             }
+            is_set
         }
         Entry::Vacant(place) if *new != V::default() => {
-            place.insert(Merged::default()).set(partition, new);
+            // Room for a first part alone: of values without end each has one, and a vector's first four
+            // would take three times the memory.
+            let mut merged = Merged { sum: V::default(), parts: Vec::with_capacity(1) };
+            let is_set = merged.set(partition, new, room);
+            if is_set {
+                place.insert(merged);
+            }
+            is_set
         }
-        Entry::Vacant(_) => {}
+        Entry::Vacant(_) => true,
     }
 }

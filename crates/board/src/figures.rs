@@ -16,6 +16,7 @@ use crate::milestones::{self, Milestone};
 use crate::pace::Pace;
 use crate::record::Split;
 use crate::shops::LocationCounters;
+use crate::standstill::Still;
 use crate::totals::{DayTotals, Totals};
 
 /// Farm produce is sold under this category and those below it (`agri.fruit`).
@@ -272,6 +273,13 @@ pub(crate) struct Reading {
     pub(crate) unreadable: u64,
     /// Why the newest of those could not be read.
     pub(crate) unreadable_why: Option<String>,
+    /// Records of values beyond what is kept, and which bound the newest of those reached.
+    pub(crate) passed_over: u64,
+    pub(crate) passed_over_why: Option<String>,
+    /// Partitions that stand still for longer than figures may be old.
+    pub(crate) still: Vec<Still>,
+    /// Whether a newer figure has come since everything that was there at the start was read.
+    pub(crate) moved: bool,
 }
 
 impl Figures {

@@ -19,8 +19,10 @@ use crate::counters::Counters;
 use crate::figures::{DayFigures, Figures, Item, LocationItem, Reading, TOP, Top, all_days};
 use crate::ranking::{self, By};
 use crate::record::CounterRecord;
+use crate::server::Settings;
 use crate::shops::{LocationCounters, Shop};
 use crate::source::{Source, SourceError};
+use crate::standstill::Standstill;
 use crate::totals::{DayTotals, Totals};
 
 /// Shortest time between two publications.
@@ -35,6 +37,8 @@ const AWAY: Duration = Duration::from_millis(200);
 /// Trouble is told of for at least this long, unless records come: the client mends it by itself, and
 /// does not say when.
 const TROUBLE: Duration = Duration::from_secs(10);
+/// What is passed over is told of in the log at most once in this time.
+const TELL: Duration = Duration::from_secs(60);
 /// Questions that may wait ...
 const QUESTIONS_MAX: usize = 256;
 /// ... and that are answered between two looks.
@@ -79,17 +83,20 @@ impl Kept {
 /// Starts the thread; it ends when `stop` is set.
 pub(crate) fn start(
     source: Box<dyn Source>,
-    day_offset_ms: u64,
-    days_max: usize,
+    settings: &Settings,
     stop: Arc<AtomicBool>,
 ) -> std::io::Result<(Kept, JoinHandle<()>)> {
     let (publish, figures) = watch::channel(Arc::new(Figures::nothing()));
     let (ask, questions) = sync_channel(QUESTIONS_MAX);
+    let Settings { day_offset_ms, days, stale_ms, .. } = *settings;
     let keeper = Keeper {
         source,
-        totals: Totals::new(day_offset_ms, days_max),
+        totals: Totals::new(day_offset_ms, days),
         day_offset_ms,
-        days_max,
+        days_max: days,
+        stale: Duration::from_millis(stale_ms),
+        standstill: Standstill::default(),
+        told_of_passed_over: None,
         reading: Reading::default(),
         newest_came: Instant::now(),
         troubled: Instant::now(),
@@ -107,6 +114,10 @@ struct Keeper {
     totals: Totals,
     day_offset_ms: u64,
     days_max: usize,
+    /// How old figures may be, and for how long a partition may stand still.
+    stale: Duration,
+    standstill: Standstill,
+    told_of_passed_over: Option<Instant>,
     reading: Reading,
     /// When the newest figure came.
     newest_came: Instant,
@@ -150,7 +161,7 @@ impl Keeper {
     }
 
     fn look(&mut self) -> Result<(), SourceError> {
-        let Keeper { source, totals, reading, .. } = self;
+        let Keeper { source, totals, reading, newest_came, standstill, .. } = self;
         let newest_at_ms = totals.newest_at_ms;
         let looked = source.look(LOOK, &mut |key, value| {
             match CounterRecord::read(key, value) {
@@ -162,14 +173,34 @@ impl Keeper {
             }
             reading.records += 1;
         })?;
+        let now = Instant::now();
         if totals.newest_at_ms > newest_at_ms {
-            self.newest_came = Instant::now();
+            *newest_came = now;
+            reading.moved |= reading.caught_up;
+        }
+        if let Some(ends) = source.ends() {
+            standstill.see(&ends, now);
         }
         if looked.records > 0 || self.troubled.elapsed() >= TROUBLE {
             reading.trouble = None;
         }
         reading.caught_up |= looked.caught_up;
+        self.note_passed_over(now);
         Ok(())
+    }
+
+    fn note_passed_over(&mut self, now: Instant) {
+        let Keeper { totals, reading, told_of_passed_over: told, .. } = self;
+        if totals.passed_over.records == reading.passed_over {
+            return;
+        }
+        reading.passed_over = totals.passed_over.records;
+        if told.is_none_or(|told| now.duration_since(told) >= TELL) {
+            *told = Some(now);
+            reading.passed_over_why = totals.why_passed_over();
+            let why = reading.passed_over_why.as_deref().unwrap_or_default();
+            tracing::warn!(records = reading.passed_over, "{why}");
+        }
     }
 
     fn note(&mut self, error: SourceError) {
@@ -181,6 +212,7 @@ impl Keeper {
             self.totals = Totals::new(self.day_offset_ms, self.days_max);
             self.days.clear();
             self.reading = Reading::default();
+            self.standstill = Standstill::default();
         }
         self.reading.trouble = Some(why);
         self.troubled = Instant::now();
@@ -188,6 +220,7 @@ impl Keeper {
 
     /// Publishes what has changed, if anything has.
     fn publish(&mut self) {
+        self.reading.still = self.standstill.longer_than(self.stale, Instant::now());
         let before = Arc::clone(&self.publish.borrow());
         if !self.reading.caught_up {
             if before.reading != self.reading {

@@ -8,17 +8,18 @@ use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 
-use crate::api::{Health, Refused};
+use crate::api::Refused;
 use crate::counters::AllCounters;
 use crate::exposition::{CONTENT_TYPE, Exposition, Family};
 use crate::figures::{DayFigures, Item};
+use crate::health::{self, Health};
 use crate::keeper::Question;
 use crate::record::Split;
 use crate::server::Shared;
 use crate::stream::STREAMS_MAX;
 
 /// How the board is.
-const STATE: [Family; 8] = [
+const STATE: [Family; 9] = [
     Family::gauge(
         "floodgate_board_caught_up",
         &[],
@@ -46,8 +47,25 @@ const STATE: [Family; 8] = [
         &[],
         "Records of the gmv topic that are no counters.",
     ),
+    Family::counter(
+        "floodgate_board_passed_over_records_total",
+        &[],
+        "Records of merchants, locations, other values or days beyond what the board keeps.",
+    ),
     Family::gauge("floodgate_board_streams", &[], "Pages that are told of new figures just now."),
 ];
+
+/// What the page's state says, and of which partitions.
+const STATE_NOW: Family = Family::gauge(
+    "floodgate_board_state",
+    &["state"],
+    "1 for how the board is, 0 for everything else that it can be.",
+);
+const STANDSTILL: Family = Family::gauge(
+    "floodgate_board_standstill_seconds",
+    &["partition", "why"],
+    "For how long a partition of the gmv topic has stood still, while it does.",
+);
 
 /// The business day's figures.
 const DAY: [Family; 14] = [
@@ -122,7 +140,8 @@ const LOCATION: Family = Family::gauge(
 /// Everything that the two pages can tell, for documents and their checks.
 pub fn families() -> Vec<Family> {
     let splits = SPLITS.iter().map(|(_, family)| *family);
-    let mut all: Vec<Family> = STATE.into_iter().chain(DAY).chain(splits).collect();
+    let state = STATE.into_iter().chain([STATE_NOW, STANDSTILL]);
+    let mut all: Vec<Family> = state.chain(DAY).chain(splits).collect();
     all.extend(MERCHANT);
     all.push(LOCATION);
     all
@@ -143,9 +162,11 @@ pub(crate) async fn board(State(shared): State<Shared>) -> Response {
         Some(truth(health.stale)),
         Some(reading.records as f64),
         Some(reading.unreadable as f64),
+        Some(reading.passed_over as f64),
         Some(streams as f64),
     ];
     STATE.iter().zip(state).for_each(|(family, value)| page.add_one(family, value));
+    add_state(&mut page, &health);
     // Before everything is read a figure would be wrong, and a missing one is none.
     if reading.caught_up {
         let all = figures.all.get(&health.today).copied().unwrap_or_default();
@@ -153,6 +174,20 @@ pub(crate) async fn board(State(shared): State<Shared>) -> Response {
     }
     page.add_process();
     answer(page)
+}
+
+fn add_state(page: &mut Exposition, health: &Health) {
+    let states = health::State::ALL.map(|state| ([state.name()], truth(state == health.state)));
+    page.add(&STATE_NOW, states.iter().map(|(labels, value)| (labels.as_slice(), *value)));
+    let still = health.standstill.iter();
+    let numbers: Vec<String> = still.clone().map(|still| still.partition.to_string()).collect();
+    let labels: Vec<[&str; 2]> =
+        still.clone().zip(&numbers).map(|(still, number)| [number, still.why.name()]).collect();
+    let samples = labels.iter().zip(still);
+    page.add(
+        &STANDSTILL,
+        samples.map(|(labels, still)| (labels.as_slice(), seconds(still.for_ms))),
+    );
 }
 
 fn add_day(page: &mut Exposition, all: &AllCounters, day: Option<&DayFigures>) {

@@ -67,8 +67,7 @@ impl Board {
     /// Starts to read, on a thread of its own.
     pub fn start(source: Box<dyn Source>, settings: Settings) -> std::io::Result<Board> {
         let stop = Arc::new(AtomicBool::new(false));
-        let Settings { day_offset_ms, days, .. } = settings;
-        let (kept, keeper) = keeper::start(source, day_offset_ms, days, Arc::clone(&stop))?;
+        let (kept, keeper) = keeper::start(source, &settings, Arc::clone(&stop))?;
         let streams = Arc::new(tokio::sync::Semaphore::new(stream::STREAMS_MAX));
         let shared = Shared { kept, settings: Arc::new(settings), streams };
         Ok(Board { shared, stop, keeper: Some(keeper) })

@@ -6,7 +6,9 @@
 //! one that counts nothing is passed over, as if it were not there.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
+use crate::bounds::{Bound, Bounds};
 use crate::counters::{Counters, Sum};
 
 /// End of a chain.
@@ -70,11 +72,22 @@ pub(crate) struct Shops {
     counting: usize,
 }
 
+/// There is no room for another row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Full(pub(crate) Bound);
+
 impl Shops {
-    pub(crate) fn set_merchant(&mut self, partition: u32, merchant: u64, counters: Counters) {
-        let row = self.merchant_row(partition, merchant);
+    pub(crate) fn set_merchant(
+        &mut self,
+        partition: u32,
+        merchant: u64,
+        counters: Counters,
+        bounds: &Bounds,
+    ) -> Result<(), Full> {
+        let row = self.merchant_row(partition, merchant, bounds)?;
         let row = &mut self.merchants[row as usize].counters;
         replace(row, counters, &mut self.counting);
+        Ok(())
     }
 
     pub(crate) fn set_location(
@@ -82,18 +95,26 @@ impl Shops {
         partition: u32,
         (merchant, location): (u64, u32),
         counters: LocationCounters,
-    ) {
-        let merchant_row = self.merchant_row(partition, merchant);
+        bounds: &Bounds,
+    ) -> Result<(), Full> {
+        let merchant_row = self.merchant_row(partition, merchant, bounds)?;
         let (rows, locations) = (&mut self.location_rows, &mut self.locations);
-        let row = *rows.entry((merchant_row, location)).or_insert_with(|| {
-            let first = &mut self.merchants[merchant_row as usize].first_location;
-            let row = number(locations.len());
-            let next = std::mem::replace(first, row);
-            let counters = LocationCounters::default();
-            locations.push(LocationRow { merchant_row, location, next, counters });
-            row
-        });
+        let row = match rows.entry((merchant_row, location)) {
+            Entry::Occupied(found) => *found.get(),
+            Entry::Vacant(_) if locations.len() >= bounds.locations => {
+                return Err(Full(Bound::Locations));
+            }
+            Entry::Vacant(place) => {
+                let first = &mut self.merchants[merchant_row as usize].first_location;
+                let row = number(locations.len());
+                let next = std::mem::replace(first, row);
+                let counters = LocationCounters::default();
+                locations.push(LocationRow { merchant_row, location, next, counters });
+                *place.insert(row)
+            }
+        };
         replace(&mut locations[row as usize].counters, counters, &mut self.counting);
+        Ok(())
     }
 
     /// Whether nothing is counted of anybody.
@@ -103,22 +124,30 @@ impl Shops {
 
     /// The row of a merchant in a partition, made if there is none: a location's record may come
     /// before its merchant's.
-    fn merchant_row(&mut self, partition: u32, merchant: u64) -> u32 {
+    fn merchant_row(
+        &mut self,
+        partition: u32,
+        merchant: u64,
+        bounds: &Bounds,
+    ) -> Result<u32, Full> {
         let first = *self.first_rows.get(&merchant).unwrap_or(&NONE);
         let mut row = first;
         while row != NONE {
             let found = &self.merchants[row as usize];
             if found.partition == partition {
-                return row;
+                return Ok(row);
             }
             row = found.next;
+        }
+        if self.merchants.len() >= bounds.merchants {
+            return Err(Full(Bound::Merchants));
         }
         let row = number(self.merchants.len());
         let counters = Counters::default();
         let new = MerchantRow { merchant, partition, next: first, first_location: NONE, counters };
         self.merchants.push(new);
         self.first_rows.insert(merchant, row);
-        row
+        Ok(row)
     }
 
     /// A merchant with its locations; none if nothing was counted of it.
@@ -209,6 +238,7 @@ fn number(index: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bounds::BOUNDS;
 
     fn settled(settled: u128) -> Counters {
         Counters { settled, orders_settled: 1, ..Counters::default() }
@@ -222,8 +252,8 @@ mod tests {
     fn a_record_read_twice_counts_once() {
         let mut shops = Shops::default();
         for _ in 0..2 {
-            shops.set_location(0, (7, 3), at_location(5));
-            shops.set_merchant(0, 7, settled(9));
+            shops.set_location(0, (7, 3), at_location(5), &BOUNDS).unwrap();
+            shops.set_merchant(0, 7, settled(9), &BOUNDS).unwrap();
         }
         let shop = shops.shop(7).unwrap();
         assert_eq!(shop.counters, settled(9));
@@ -235,11 +265,11 @@ mod tests {
     #[test]
     fn a_merchant_of_two_partitions_is_their_sum() {
         let mut shops = Shops::default();
-        shops.set_merchant(0, 1, settled(1));
+        shops.set_merchant(0, 1, settled(1), &BOUNDS).unwrap();
         for (partition, amount) in [(2, 10), (0, 100)] {
-            shops.set_merchant(partition, 7, settled(amount));
-            shops.set_location(partition, (7, 4), at_location(amount));
-            shops.set_location(partition, (7, partition), at_location(1));
+            shops.set_merchant(partition, 7, settled(amount), &BOUNDS).unwrap();
+            shops.set_location(partition, (7, 4), at_location(amount), &BOUNDS).unwrap();
+            shops.set_location(partition, (7, partition), at_location(1), &BOUNDS).unwrap();
         }
         let both = Counters { orders_settled: 2, ..settled(110) };
         let shop = shops.shop(7).unwrap();
@@ -256,19 +286,19 @@ mod tests {
     #[test]
     fn who_has_nothing_is_nobody() {
         let mut shops = Shops::default();
-        shops.set_merchant(0, 7, Counters::default());
-        shops.set_location(1, (7, 3), LocationCounters::default());
+        shops.set_merchant(0, 7, Counters::default(), &BOUNDS).unwrap();
+        shops.set_location(1, (7, 3), LocationCounters::default(), &BOUNDS).unwrap();
         assert_eq!(shops.shop(7), None);
         for partition in [0, 1] {
-            shops.set_merchant(partition, 7, settled(9));
-            shops.set_location(partition, (7, 3), at_location(5));
+            shops.set_merchant(partition, 7, settled(9), &BOUNDS).unwrap();
+            shops.set_location(partition, (7, 3), at_location(5), &BOUNDS).unwrap();
         }
-        shops.set_location(0, (7, 3), LocationCounters::default());
-        shops.set_merchant(0, 7, Counters::default());
+        shops.set_location(0, (7, 3), LocationCounters::default(), &BOUNDS).unwrap();
+        shops.set_merchant(0, 7, Counters::default(), &BOUNDS).unwrap();
         let left = Shop { counters: settled(9), locations: vec![(3, at_location(5))] };
         assert_eq!(shops.shop(7), Some(left));
-        shops.set_merchant(1, 7, Counters::default());
-        shops.set_location(1, (7, 3), LocationCounters::default());
+        shops.set_merchant(1, 7, Counters::default(), &BOUNDS).unwrap();
+        shops.set_location(1, (7, 3), LocationCounters::default(), &BOUNDS).unwrap();
         assert_eq!(shops.shop(7), None);
         assert_eq!((shops.all_merchants().len(), shops.all_locations().len()), (0, 0));
     }

@@ -17,6 +17,22 @@ pub struct Looked {
     pub caught_up: bool,
 }
 
+/// How a partition of the source stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    /// Its number.
+    pub partition: u32,
+    /// Offset at which reading goes on.
+    pub next: u64,
+    /// Offset up to which it can be read: its end, or the first record of the oldest transaction that is
+    /// still open.
+    pub readable: u64,
+    /// Offset that the next record will get.
+    pub written: u64,
+    /// Whether the three are of this moment; if not, nobody knows them.
+    pub reached: bool,
+}
+
 /// Why nothing came.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SourceError {
@@ -33,4 +49,10 @@ pub trait Source: Send {
     /// Hands on what has come, a bounded number of records; waits at most `wait` for the first.
     fn look(&mut self, wait: Duration, on_record: &mut OnRecord<'_>)
     -> Result<Looked, SourceError>;
+
+    /// How the partitions stand, if that was learnt since it was asked for last. A source that never
+    /// says hands on with every look all that there is.
+    fn ends(&mut self) -> Option<Vec<End>> {
+        None
+    }
 }

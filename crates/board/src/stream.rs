@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::timeout;
 
-use crate::api::{Health, Refused};
+use crate::api::Refused;
 use crate::calendar::Day;
 use crate::counters::AllCounters;
 use crate::figures::{DayFigures, Figures, Reading, Top};
+use crate::health::Health;
 use crate::server::{SILENCE_MAX, Shared};
 
 /// Readers at once; the page of one who is turned away tries again by itself.

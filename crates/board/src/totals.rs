@@ -6,12 +6,13 @@
 
 use std::collections::BTreeMap;
 
+use crate::bounds::{BOUNDS, Bound, Bounds, PassedOver};
 use crate::calendar::{Day, MINUTE_MS};
-use crate::counters::{self, AllCounters, ByValue, Counters, Merged};
+use crate::counters::{self, AllCounters, ByValue, Counters, Merged, Room};
 use crate::milestones::Watched;
 use crate::pace::Pace;
 use crate::record::{CounterRecord, Split, Subject};
-use crate::shops::{LocationCounters, Shops};
+use crate::shops::{Full, LocationCounters, Shops};
 
 /// A minute has to be one of its day, give or take what a change of the day offset moves.
 const MINUTES_MAX: usize = 4 * 1_440;
@@ -22,6 +23,8 @@ pub(crate) struct DayTotals {
     /// By the number of the [`Split`].
     pub(crate) splits: [ByValue<Box<str>>; Split::ALL.len()],
     pub(crate) minutes: ByValue<u64>,
+    /// For their parts and the minutes' together.
+    room: Room,
     pub(crate) shops: Shops,
     pub(crate) pace: Pace,
     pub(crate) watched: Watched,
@@ -33,10 +36,11 @@ pub(crate) struct DayTotals {
 }
 
 impl DayTotals {
-    fn new(starts_at_ms: u64) -> DayTotals {
+    fn new(starts_at_ms: u64, bounds: &Bounds) -> DayTotals {
         DayTotals {
             splits: Default::default(),
             minutes: BTreeMap::new(),
+            room: Room::of(bounds.values),
             shops: Shops::default(),
             pace: Pace::new(starts_at_ms),
             watched: Watched::default(),
@@ -46,33 +50,37 @@ impl DayTotals {
         }
     }
 
-    fn apply(&mut self, record: &CounterRecord<'_>) {
+    fn apply(&mut self, record: &CounterRecord<'_>, bounds: &Bounds) -> Result<(), Full> {
         let CounterRecord { partition, counters, .. } = record;
         self.changes += 1;
+        let in_room = |is_set: bool| if is_set { Ok(()) } else { Err(Full(Bound::Values)) };
         match &record.subject {
-            Subject::All(_) if record.is_deleted() => {}
+            Subject::All(_) if record.is_deleted() => Ok(()),
             Subject::All(_) => {
                 self.newest_at_ms = self.newest_at_ms.max(record.at_ms);
                 self.pace.record(*partition, record.at_ms, counters.orders_placed);
+                Ok(())
             }
             Subject::Split(split, value) => {
-                let values = &mut self.splits[*split as usize];
-                counters::set(values, value.as_ref().into(), *partition, counters);
+                let (values, room) = (&mut self.splits[*split as usize], &mut self.room);
+                in_room(counters::set(values, value.as_ref().into(), *partition, counters, room))
             }
             Subject::Minute(minute) => {
-                if self.minutes.len() < MINUTES_MAX || self.minutes.contains_key(minute) {
-                    counters::set(&mut self.minutes, *minute, *partition, counters);
+                if self.minutes.len() >= MINUTES_MAX && !self.minutes.contains_key(minute) {
+                    return Err(Full(Bound::Values));
                 }
+                let (minutes, room) = (&mut self.minutes, &mut self.room);
+                in_room(counters::set(minutes, *minute, *partition, counters, room))
             }
             Subject::Merchant(merchant) => {
                 self.shop_changes += 1;
-                self.shops.set_merchant(*partition, *merchant, *counters);
+                self.shops.set_merchant(*partition, *merchant, *counters, bounds)
             }
             Subject::Location(merchant, location) => {
                 self.shop_changes += 1;
                 let Counters { orders_settled, units_settled, settled, .. } = *counters;
                 let counters = LocationCounters { orders_settled, units_settled, settled };
-                self.shops.set_location(*partition, (*merchant, *location), counters);
+                self.shops.set_location(*partition, (*merchant, *location), counters, bounds)
             }
         }
     }
@@ -94,40 +102,79 @@ impl DayTotals {
 pub struct Totals {
     day_offset_ms: u64,
     days_max: usize,
+    bounds: Bounds,
     /// Dimension `all` of every business day.
     pub(crate) all: BTreeMap<Day, Merged<AllCounters>>,
+    all_room: Room,
     /// Everything else of the newest days.
     pub(crate) days: BTreeMap<Day, DayTotals>,
     /// The largest T that any record told of.
     pub(crate) newest_at_ms: Option<u64>,
+    pub(crate) passed_over: PassedOver,
 }
 
 impl Totals {
     /// Nothing yet; of the newest `days_max` days everything will be kept, of the others dimension `all`.
     pub fn new(day_offset_ms: u64, days_max: usize) -> Totals {
-        let (all, days) = (BTreeMap::new(), BTreeMap::new());
-        Totals { day_offset_ms, days_max: days_max.max(1), all, days, newest_at_ms: None }
+        Totals::bounded(day_offset_ms, days_max, BOUNDS)
+    }
+
+    fn bounded(day_offset_ms: u64, days_max: usize, bounds: Bounds) -> Totals {
+        Totals {
+            day_offset_ms,
+            days_max: days_max.max(1),
+            bounds,
+            all: BTreeMap::new(),
+            all_room: Room::of(bounds.all),
+            days: BTreeMap::new(),
+            newest_at_ms: None,
+            passed_over: PassedOver::default(),
+        }
     }
 
     /// Takes a counter's new totals in the place of its old ones.
     pub fn apply(&mut self, record: &CounterRecord<'_>) {
         if let Subject::All(answers) = record.subject {
-            let counters = AllCounters { counters: record.counters, answers };
-            counters::set(&mut self.all, record.day, record.partition, &counters);
+            self.apply_all(record, &AllCounters { counters: record.counters, answers });
         }
         if record.is_deleted() {
             self.delete(record);
             return;
         }
         self.newest_at_ms = self.newest_at_ms.max(Some(record.at_ms));
-        if let Some(day) = self.day_to_keep(record.day) {
-            day.apply(record);
+        let bounds = self.bounds;
+        let Some(day) = self.day_to_keep(record.day) else { return };
+        if let Err(Full(bound)) = day.apply(record, &bounds) {
+            self.passed_over.note(record.day, bound);
         }
     }
 
+    /// Where there is no room the oldest day makes some.
+    fn apply_all(&mut self, record: &CounterRecord<'_>, new: &AllCounters) {
+        let CounterRecord { day, partition, .. } = *record;
+        while !counters::set(&mut self.all, day, partition, new, &mut self.all_room) {
+            if self.all.keys().next().is_none_or(|oldest| day <= *oldest) {
+                self.passed_over.note(day, Bound::Days);
+                return;
+            }
+            self.pass_over_oldest();
+        }
+        if self.all.len() > self.bounds.days {
+            self.pass_over_oldest();
+        }
+    }
+
+    fn pass_over_oldest(&mut self) {
+        let Some((day, merged)) = self.all.pop_first() else { return };
+        self.all_room.give_back(merged.parts());
+        self.passed_over.note(day, Bound::Days);
+    }
+
     fn delete(&mut self, record: &CounterRecord<'_>) {
+        let bounds = self.bounds;
         let Some(day) = self.days.get_mut(&record.day) else { return };
-        day.apply(record);
+        // What was passed over needs no deletion.
+        day.apply(record, &bounds).ok();
         if !self.all.contains_key(&record.day) && day.is_empty() {
             self.days.remove(&record.day);
         }
@@ -143,9 +190,15 @@ impl Totals {
                 }
                 self.days.remove(&oldest);
             }
-            self.days.insert(day, DayTotals::new(day.starts_at_ms(self.day_offset_ms)));
+            let starts_at_ms = day.starts_at_ms(self.day_offset_ms);
+            self.days.insert(day, DayTotals::new(starts_at_ms, &self.bounds));
         }
         self.days.get_mut(&day)
+    }
+
+    /// Which bound the newest record that was passed over has reached, in words.
+    pub(crate) fn why_passed_over(&self) -> Option<String> {
+        self.passed_over.why(&self.bounds)
     }
 
     /// Dimension `all` of a business day.
@@ -238,5 +291,73 @@ mod tests {
         }
         assert_eq!(totals.counters(TODAY.parse().unwrap()), before);
         assert_eq!(totals.days.len(), 1);
+    }
+
+    /// Two of each; what comes beyond is nobody's fault.
+    const FEW: Bounds = Bounds { merchants: 2, locations: 2, values: 3, all: 2, days: 2 };
+
+    fn few() -> Totals {
+        Totals::bounded(28_800_000, 2, FEW)
+    }
+
+    fn count(totals: &Totals, dimension: &str) -> usize {
+        let counters = totals.counters(TODAY.parse().unwrap());
+        counters.iter().filter(|(name, ..)| *name == dimension).count()
+    }
+
+    #[test]
+    fn what_comes_without_end_is_bounded_and_the_totals_go_on() {
+        let mut totals = few();
+        for number in 0..10 {
+            set(&mut totals, &written(TODAY, "merchant", &number.to_string()));
+            set(&mut totals, &written(TODAY, "location", &format!("1:{number}")));
+            set(&mut totals, &written(TODAY, "category", &format!("category-{number}")));
+            set(&mut totals, &written(TODAY, "minute", &(29_379_840 + number).to_string()));
+        }
+        assert_eq!((count(&totals, "merchant"), count(&totals, "location")), (2, 2));
+        assert_eq!(count(&totals, "category") + count(&totals, "minute"), 3);
+        assert_eq!(totals.passed_over.records, 8 + 8 + (20 - 3));
+        let why = totals.why_passed_over().unwrap();
+        assert!(why.contains(TODAY) && why.contains("more than 3 counters"), "{why}");
+
+        let (key, text) = written(TODAY, "all", "all");
+        set(&mut totals, &(key, text.replace("\"placed\":2", "\"placed\":777")));
+        assert_eq!(totals.all(TODAY.parse().unwrap()).counters.placed, 777);
+        let (key, text) = written(TODAY, "merchant", "1");
+        set(&mut totals, &(key, text.replace("\"placed\":2", "\"placed\":888")));
+        let shop = totals.days.values().next().unwrap().shops.shop(1).unwrap();
+        assert_eq!(shop.counters.placed, 888, "who is known goes on being counted");
+        assert_eq!(totals.passed_over.records, 33);
+    }
+
+    /// A deletion makes room in the small dimensions.
+    #[test]
+    fn what_was_deleted_takes_no_room() {
+        let mut totals = few();
+        for number in 0..20 {
+            let category = written(TODAY, "category", &format!("category-{number}"));
+            set(&mut totals, &category);
+            set(&mut totals, &category);
+            delete(&mut totals, &category);
+            delete(&mut totals, &category);
+        }
+        assert_eq!(totals.passed_over, PassedOver::default());
+    }
+
+    #[test]
+    fn of_too_many_days_the_newest_are_kept() {
+        let days = ["2025-11-09", "2025-11-11", "2025-11-08", "2025-11-10"];
+        let mut totals = few();
+        days.iter().for_each(|day| set(&mut totals, &written(day, "all", "all")));
+        let kept: Vec<String> = totals.all.keys().map(ToString::to_string).collect();
+        assert_eq!(kept, ["2025-11-10", "2025-11-11"]);
+        assert_eq!(totals.passed_over.records, 2);
+        assert!(totals.why_passed_over().unwrap().contains("oldest days"));
+        // Two partitions of one day take the room of two days.
+        let (key, text) = written(TODAY, "all", "all");
+        let of_another = |it: String| it.replace("0/20", "1/20").replace(":0,\"day", ":1,\"day");
+        set(&mut totals, &(of_another(key), of_another(text)));
+        assert_eq!(totals.all.keys().map(ToString::to_string).collect::<Vec<_>>(), [TODAY]);
+        assert_eq!(totals.all(TODAY.parse().unwrap()).counters.placed, 4);
     }
 }

@@ -13,7 +13,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use board::{Access, Board, Clock, Compare, Settings, serve};
-use support::{DAY_OFFSET_MS, Fed, Sale};
+use support::{DAY_OFFSET_MS, Fed, Sale, read_to_its_end};
 
 /// How often the sale goes on.
 const RHYTHM: Duration = Duration::from_millis(100);
@@ -101,7 +101,11 @@ fn drive(source: &Fed, told: &Receiver<String>, replies: &mut ChildStdin) {
             Ok(line) => match line.strip_prefix("do ") {
                 None => eprintln!("{line}"),
                 Some(what) => {
-                    paused = what == "pause";
+                    match what {
+                        "hide" => source.stand(vec![read_to_its_end(3, 2)]),
+                        "reveal" => source.stand(vec![read_to_its_end(3, 0)]),
+                        _ => paused = what == "pause",
+                    }
                     let sum = |of: fn(&board::Counters) -> u128| sale.sum("all", "all", of);
                     let (settled, refunded) = (sum(|c| c.settled), sum(|c| c.refunded));
                     let net = settled - refunded;

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use board::{Access, Board, Clock, Settings, SourceError, serve};
 use serde_json::Value;
-use support::{DAY, DAY_OFFSET_MS, Fed, MIDNIGHT_MS, Sale};
+use support::{DAY, DAY_OFFSET_MS, Fed, MIDNIGHT_MS, Sale, read_to_its_end};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -38,10 +38,14 @@ impl Answer {
 
 impl Stage {
     fn new(source: Fed, access: Access) -> Stage {
+        Stage::with_stale_ms(source, access, 3_600_000)
+    }
+
+    fn with_stale_ms(source: Fed, access: Access, stale_ms: u64) -> Stage {
         let settings = Settings {
             day_offset_ms: DAY_OFFSET_MS,
             days: 2,
-            stale_ms: 3_600_000,
+            stale_ms,
             clock: Clock::Records,
             compare: None,
             access,
@@ -312,6 +316,38 @@ fn halves(mut records: Vec<support::Record>) -> (Vec<support::Record>, Vec<suppo
     (records, rest)
 }
 
+/// Nothing was sold for a moment; then the transaction of a dead process hides what is sold.
+#[test]
+fn a_quiet_shop_is_told_from_a_partition_that_stands_still() {
+    let stage = Stage::with_stale_ms(Fed::default(), Access::default(), 1);
+    let mut sale = Sale::new(4, 5);
+    sale.history(5, 1);
+    stage.show(&mut sale);
+    let openapi = openapi(&stage);
+    let await_state = |state: &str, is_well: bool| {
+        let answer = stage.await_answer("/api/v1/health", |it| it.json()["state"] == state);
+        assert_described(&openapi, "/api/v1/health", &answer);
+        let health = answer.json();
+        assert_eq!((&health["ok"], &health["stale"]), (&is_well.into(), &true.into()), "{health}");
+        health["standstill"].clone()
+    };
+    let quiet = "floodgate_board_state{state=\"quiet\"} 1\n";
+    assert_eq!(await_state("quiet", true), serde_json::json!([]));
+    assert!(stage.get("/metrics").body.contains(quiet));
+
+    stage.source.stand(vec![read_to_its_end(0, 0), read_to_its_end(3, 2)]);
+    let standstill = await_state("standstill", false);
+    assert_eq!(standstill.as_array().unwrap().len(), 1, "{standstill}");
+    assert_eq!(standstill[0]["partition"], 3);
+    assert_eq!(standstill[0]["why"], "open_transaction");
+    let metrics = stage.get("/metrics").body;
+    let labels = "floodgate_board_standstill_seconds{partition=\"3\",why=\"open_transaction\"} ";
+    assert!(metrics.contains(labels) && !metrics.contains(quiet), "{metrics}");
+
+    stage.source.stand(vec![read_to_its_end(0, 0), read_to_its_end(3, 0)]);
+    assert_eq!(await_state("quiet", true), serde_json::json!([]));
+}
+
 #[test]
 fn what_is_no_counter_is_told_and_changes_nothing() {
     let stage = Stage::open();
@@ -325,16 +361,18 @@ fn what_is_no_counter_is_told_and_changes_nothing() {
     assert_eq!(stage.get("/api/v1/totals").body, before);
 }
 
+/// Dimension `all` of a day.
+fn of_day(day: &str, settled: u64) -> support::Record {
+    let text = format!(
+        r#"{{"partition":0,"day":"{day}","dimension":"all","value":"all","orders_placed":1,"placed":{settled},"orders_settled":1,"units_settled":1,"settled":{settled},"orders_refunded":0,"refunded":0,"orders_rejected":0,"orders_released":0,"dead_letters":0,"duplicates":0,"offset":1,"at":{MIDNIGHT_MS}}}"#
+    );
+    (format!("0/{day}/all/all").into_bytes(), Some(text.into_bytes()))
+}
+
 #[test]
 fn of_a_day_that_is_not_kept_the_totals_still_count() {
     let stage = Stage::open();
-    let record = |day: &str, settled: u64| {
-        let text = format!(
-            r#"{{"partition":0,"day":"{day}","dimension":"all","value":"all","orders_placed":1,"placed":{settled},"orders_settled":1,"units_settled":1,"settled":{settled},"orders_refunded":0,"refunded":0,"orders_rejected":0,"orders_released":0,"dead_letters":0,"duplicates":0,"offset":1,"at":{MIDNIGHT_MS}}}"#
-        );
-        (format!("0/{day}/all/all").into_bytes(), Some(text.into_bytes()))
-    };
-    let days = [record("2025-11-11", 1), record("2025-11-09", 2), record("2025-11-10", 4)];
+    let days = [of_day("2025-11-11", 1), of_day("2025-11-09", 2), of_day("2025-11-10", 4)];
     stage.source.feed(days);
     stage.await_answer("/api/v1/totals?day=all", |answer| {
         answer.code == 200 && answer.json()["settled"] == 7
@@ -344,6 +382,25 @@ fn of_a_day_that_is_not_kept_the_totals_still_count() {
     let gone = stage.get("/api/v1/minutes?day=2025-11-09");
     assert_eq!(gone.code, 404);
     assert!(gone.body.contains("only the totals are kept"), "{}", gone.body);
+}
+
+#[test]
+fn what_is_beyond_the_bounds_is_told_and_the_newest_totals_are_right() {
+    let stage = Stage::open();
+    let days = (1991..2021).flat_map(|year| (1..=12).map(move |month| (year, month)));
+    let days = days.flat_map(|(year, month)| (1..=28).map(move |day| (year, month, day)));
+    // 10,080 of them, the newest first.
+    let days = days.map(|(year, month, day)| of_day(&format!("{year}-{month:02}-{day:02}"), 3));
+    let mut records: Vec<support::Record> = days.collect();
+    records.reverse();
+    stage.source.feed(records);
+    let health = stage.await_answer("/api/v1/health", |answer| answer.json()["passed_over"] == 80);
+    assert_described(&openapi(&stage), "/api/v1/health", &health);
+    assert!(health.json()["passed_over_why"].as_str().unwrap().contains("10000 days"));
+    let metrics = stage.get("/metrics").body;
+    assert!(metrics.contains("floodgate_board_passed_over_records_total 80\n"), "{metrics}");
+    assert_eq!(stage.get("/api/v1/totals?day=2020-12-28").json()["settled"], 3);
+    assert_eq!(stage.get("/api/v1/totals?day=all").json()["settled"], 30_000);
 }
 
 #[test]

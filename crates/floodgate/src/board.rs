@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use anyhow::Context;
-use board::{Access, Board, Clock, Compare, Looked, OnRecord, Source, SourceError};
+use board::{Access, Board, Clock, Compare, End, Looked, OnRecord, Source, SourceError};
 use kafka::Settings;
 use kafka::follower::{Followed, Follower};
 use pipeline::log::LogError;
@@ -125,5 +125,13 @@ impl Source for Following {
             }
             Err(error) => Err(SourceError::Away(error.to_string())),
         }
+    }
+    fn ends(&mut self) -> Option<Vec<End>> {
+        let ends = self.follower.as_ref()?.ends()?;
+        let end = |end: kafka::End| {
+            let kafka::End { partition, next, readable, written, reached } = end;
+            End { partition, next, readable, written, reached }
+        };
+        Some(ends.into_iter().map(end).collect())
     }
 }

@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use figment::Figment;
-use figment::providers::{Env, Format, Serialized, Toml};
+use figment::providers::{Format, Serialized, Toml};
 use ledger::rules::{Partitioner, Rules};
 use pipeline::settings::WorkerSettings;
 use serde::{Deserialize, Serialize};
 
+use crate::environment;
 use crate::security::Security;
 
 /// Every key with its default and its documentation.
@@ -204,7 +205,7 @@ impl Configuration {
             }
             figment = figment.merge(Toml::file_exact(file));
         }
-        figment = figment.merge(Env::prefixed("FLOODGATE__").split("__"));
+        figment = figment.merge(environment::layer()?);
         for (key, value) in &overrides.0 {
             figment = figment.merge(Serialized::default(key, value));
         }

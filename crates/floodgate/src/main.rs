@@ -14,6 +14,7 @@ mod demo;
 mod deployment;
 mod drill;
 mod embedded;
+mod environment;
 mod exit;
 mod fleet;
 mod generate;

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::LogError;
 
+use crate::ends::{End, INTERVAL_MS, Watching};
 use crate::errors::{Rights, log_error};
 use crate::logging::{Logging, serve};
 use crate::offsets::refused;
@@ -49,7 +50,7 @@ pub struct Followed {
 pub struct Follower {
     settings: Settings,
     topic: String,
-    consumer: BaseConsumer<Logging>,
+    consumer: BaseConsumer<Watching>,
     rights: Rights,
     /// By partition, the offset at which it ended at the start, until that is reached. A partition that
     /// is written to all the time is never seen to be at its end.
@@ -86,12 +87,12 @@ impl Follower {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
         let rights = Rights::of(settings);
         let settings = Settings { fetched_kib_max: FETCHED_KIB_MAX, ..settings.clone() };
-        let consumer = client(&settings)?;
+        let consumer = client(&settings, topic)?;
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WAIT);
         serve(&consumer);
         let metadata = metadata
             .map_err(|error| failed("asking for the topic's partitions", &error))
-            .map_err(|error| consumer.context().explained(error))?;
+            .map_err(|error| logging(&consumer).explained(error))?;
         refused(&rights, metadata.topics().first())?;
         let partitions = metadata.topics().first().map_or(0, |topic| topic.partitions().len());
         if partitions == 0 {
@@ -152,11 +153,16 @@ impl Follower {
         Ok(Followed { records, caught_up: self.ends.iter().all(Option::is_none) })
     }
 
+    /// How the partitions stand, if that was told since it was asked for last: about once a second.
+    pub fn ends(&self) -> Option<Vec<End>> {
+        self.consumer.context().take()
+    }
+
     /// The brokers are there.
     fn hear(&mut self) {
         self.away = None;
         self.heard_at = Instant::now();
-        self.consumer.context().reached();
+        logging(&self.consumer).reached();
     }
 
     fn note(&mut self, error: LogError) -> LogError {
@@ -179,7 +185,7 @@ impl Follower {
                 Ok(_) => self.hear(),
                 Err(error) => {
                     let error = log_error("asking whether the brokers are there", &error);
-                    let error = self.consumer.context().explained_in_passing(error);
+                    let error = logging(&self.consumer).explained_in_passing(error);
                     drop(self.note(error));
                     self.replace_client_if_lost()?;
                 }
@@ -193,7 +199,7 @@ impl Follower {
         away.asked_at = Instant::now();
         if away.since.elapsed() >= CLIENT_LOST {
             away.since = away.asked_at;
-            self.consumer = client(&self.settings)?;
+            self.consumer = client(&self.settings, &self.topic)?;
             assign(&self.consumer, &self.topic, &self.next)?;
         }
         Ok(())
@@ -208,17 +214,23 @@ impl Follower {
             ));
         }
         let error = self.rights.log_error("Read", &self.topic, "following", error);
-        self.consumer.context().explained(error)
+        logging(&self.consumer).explained(error)
     }
 }
 
-fn client(settings: &Settings) -> Result<BaseConsumer<Logging>, LogError> {
-    let client = settings.reader().create_with_context(Logging::new("follower"));
+fn client(settings: &Settings, topic: &str) -> Result<BaseConsumer<Watching>, LogError> {
+    let mut config = settings.reader();
+    config.set("statistics.interval.ms", INTERVAL_MS);
+    let client = config.create_with_context(Watching::new("follower", topic));
     client.map_err(|error| log_error("making the client that follows", &error))
 }
 
+fn logging(consumer: &BaseConsumer<Watching>) -> &Logging {
+    (**consumer.context()).as_ref()
+}
+
 fn assign(
-    consumer: &BaseConsumer<Logging>,
+    consumer: &BaseConsumer<Watching>,
     topic: &str,
     next: &[Option<i64>],
 ) -> Result<(), LogError> {

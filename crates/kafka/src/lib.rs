@@ -16,6 +16,7 @@ mod absence;
 pub mod admin;
 pub mod answers;
 mod batch;
+mod ends;
 mod errors;
 mod fetcher;
 pub mod follower;
@@ -37,6 +38,7 @@ mod wake;
 /// Whether TLS and SCRAM are built in.
 pub const HAS_TLS: bool = cfg!(feature = "tls");
 
+pub use ends::End;
 pub use log::KafkaLog;
 pub use offsets::KafkaOffsets;
 pub use settings::{Settings, SettingsError, TopicNames};

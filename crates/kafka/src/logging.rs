@@ -184,12 +184,19 @@ const PARTITION_END: RDKafkaErrorCode = RDKafkaErrorCode::PartitionEOF;
 
 impl ConsumerContext for Logging {}
 
+impl AsRef<Logging> for Logging {
+    fn as_ref(&self) -> &Logging {
+        self
+    }
+}
+
 /// Lets a client that reads nothing write its log, without waiting.
-pub(crate) fn serve(client: &BaseConsumer<Logging>) {
+pub(crate) fn serve<C: ConsumerContext + AsRef<Logging>>(client: &BaseConsumer<C>) {
     loop {
-        let callbacks = client.context().callbacks();
+        let logging: &Logging = (**client.context()).as_ref();
+        let callbacks = logging.callbacks();
         let came = client.poll(Duration::ZERO).is_some();
-        if !came && client.context().callbacks() == callbacks {
+        if !came && logging.callbacks() == callbacks {
             return;
         }
     }

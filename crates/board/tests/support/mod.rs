@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use board::{Answers, Counters, Looked, OnRecord, Source, SourceError};
+use board::{Answers, Counters, End, Looked, OnRecord, Source, SourceError};
 
 /// 2025-11-11 00:00 +8.
 pub(crate) const MIDNIGHT_MS: u64 = 1_762_790_400_000;
@@ -28,6 +28,7 @@ struct State {
     error: Option<SourceError>,
     /// Whether there is more that has not been fed yet.
     more: bool,
+    ends: Option<Vec<End>>,
 }
 
 impl Fed {
@@ -43,6 +44,11 @@ impl Fed {
     /// Whether what is fed counts as a part of what is there.
     pub(crate) fn has_more(&self, more: bool) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).more = more;
+    }
+
+    /// How the partitions stand from now on.
+    pub(crate) fn stand(&self, ends: Vec<End>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).ends = Some(ends);
     }
 
     /// Both between two looks.
@@ -81,6 +87,16 @@ impl Source for Fed {
         }
         Ok(Looked { records, caught_up })
     }
+
+    fn ends(&mut self) -> Option<Vec<End>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).ends.clone()
+    }
+}
+
+/// A partition of which everything was read that can be: all that is written, or what stands in front of
+/// an open transaction.
+pub(crate) fn read_to_its_end(partition: u32, hidden: u64) -> End {
+    End { partition, next: 7, readable: 7, written: 7 + hidden, reached: true }
 }
 
 /// Names with weights.

@@ -5,15 +5,21 @@ use std::collections::BTreeMap;
 use drill::translation::model_rules;
 use ledger::rules::Rules;
 use model::{InputRecord, PlainPartition};
+use rdkafka::producer::Producer as _;
 use serde_json::Value;
 
 use crate::orders::sale;
 use crate::process::{Process, floodgate, run};
 use crate::served::assert_documented;
-use crate::stage::{Seen, Stage, Stamps};
+use crate::stage::{Seen, Stage, Stamps, WAIT};
 
 pub(crate) fn board(stage: &Stage, more: &[&str]) -> Process {
+    board_with(stage, more, &[])
+}
+
+fn board_with(stage: &Stage, more: &[&str], environment: &[(&str, &str)]) -> Process {
     let mut command = floodgate();
+    command.envs(environment.iter().copied());
     let flags = [&["--rehearsal", "--listen", "127.0.0.1:0"], more].concat();
     command.args(stage.arguments(&["board"], &flags));
     Process::spawn(command)
@@ -198,6 +204,33 @@ fn a_board_that_watched_crashes_shows_what_an_independent_count_finds() {
         });
     }
     assert!(counted.values().all(|figure| *figure > 0), "{counted:?}");
+}
+
+/// A shop in which nothing is sold; then a process dies in the midst of a transaction.
+#[test]
+fn a_board_tells_a_quiet_shop_from_a_partition_that_an_open_transaction_hides() {
+    let Some(stage) = Stage::new(2, Stamps::Create) else { return };
+    let mut publisher = stage.publisher();
+    publisher.publish(&sale(200, 5, 2));
+    let settle = stage.settle("died");
+    stage.await_settled(publisher.ends());
+    settle.stop();
+    let mut board = board_with(&stage, &[], &[("FLOODGATE__BOARD__STALE_MS", "1500")]);
+    let mut await_state = |state: &str, is_well: bool| {
+        board.await_some(state, |board| {
+            let health = json(board, "/api/v1/health");
+            (health["state"] == state && health["ok"] == is_well).then_some(health)
+        })
+    };
+    await_state("quiet", true);
+    let died = stage.leaves_open(&[("gmv", 1)]);
+    let standstill = &await_state("standstill", false)["standstill"];
+    assert_eq!(standstill.as_array().unwrap().len(), 1, "{standstill}");
+    assert_eq!(standstill[0]["partition"], 1);
+    assert_eq!(standstill[0]["why"], "open_transaction");
+    died.abort_transaction(WAIT).expect("the broker answers");
+    await_state("quiet", true);
+    board.stop();
 }
 
 #[test]

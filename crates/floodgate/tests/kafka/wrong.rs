@@ -53,6 +53,10 @@ fn the_environment_is_configuration_too() {
     command.args(["validate", "--offline"]).env("FLOODGATE__SETTLE__WORKERS", "0");
     let ended = Process::spawn(command).wait().expect_code(78);
     assert!(ended.stderr.contains("settle.workers"), "{ended:#?}");
+    let mut command = floodgate();
+    command.args(["validate", "--offline"]).env("FLOODGATE_SETTLE_WORKERS", "4");
+    let ended = Process::spawn(command).wait().expect_code(78);
+    assert!(ended.stderr.contains("write FLOODGATE__SETTLE__WORKERS"), "{ended:#?}");
     run(&["validate", "--offline"]).expect_code(0);
 }
 
