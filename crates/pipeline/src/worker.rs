@@ -197,6 +197,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 Membership::Replayed(partition) => {
                     tracing::info!(partition, "replay reached the committed digest, going live");
                 }
+                Membership::CutShort(partition) => self.stop_replay(partition)?,
                 Membership::Refused(partition, refusal) => self.refuse(partition, refusal)?,
             }
         }

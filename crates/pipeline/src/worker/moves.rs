@@ -4,18 +4,14 @@
 //! through `forget` alone, which disowns what the open transaction holds of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Worker, WorkerError};
 use crate::background::{Background, Job};
 use crate::clock::Clock;
 use crate::log::{Log, LogError, Partition};
 use crate::opening::{NotOpened, Opened, Refusal};
-use crate::partition::{Drain, DrainStep, Owned, Phase, Working};
+use crate::partition::{Drain, DrainStep, Owned, Phase, RETRY_PAUSE, Working};
 use crate::status::Producing;
-
-/// Pause before a partition that could not be opened in passing is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     pub(super) fn open(&mut self, partition: Partition) {
@@ -83,6 +79,17 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 background.submit(Job::Open(*partition, *attempts));
             }
         }
+    }
+
+    /// Nothing is read of a partition that waits to be opened again.
+    pub(super) fn stop_replay(&mut self, partition: Partition) -> Result<(), WorkerError> {
+        if let Some(Owned { phase: Phase::Waiting { trouble, .. }, .. }) =
+            self.partitions.get(&partition)
+        {
+            self.shared.trouble("replaying", trouble);
+        }
+        self.tolerate("stopping to read", |log| log.stop(partition))?;
+        Ok(())
     }
 
     /// The log stands where neither our beginning nor our end is: the snapshot and a replay tell.
