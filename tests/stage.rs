@@ -101,13 +101,7 @@ impl Stage {
 
     /// On a broker of the test's own.
     pub fn on(brokers: &str, partitions: u32, stamps: Stamps) -> Stage {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Relaxed: only uniqueness matters.
-        let prefix = format!("stage{}.", NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
-        let (brokers, settled_through) = (brokers.to_owned(), brokers.to_owned());
-        let stage = Stage { brokers, prefix, partitions, settled_through, directory };
-        stage.configure("");
+        let stage = Stage::without_topics(brokers, partitions);
         let timestamps = match stamps {
             Stamps::Create => "create",
             Stamps::Append => "append",
@@ -119,6 +113,18 @@ impl Stage {
         ))
         .expect_code(0);
         assert_eq!(created.stdout.matches(": created").count(), 5, "{created:#?}");
+        stage
+    }
+
+    /// The same for whoever makes the topics.
+    pub fn without_topics(brokers: &str, partitions: u32) -> Stage {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: only uniqueness matters.
+        let prefix = format!("stage{}.", NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let (brokers, settled_through) = (brokers.to_owned(), brokers.to_owned());
+        let stage = Stage { brokers, prefix, partitions, settled_through, directory };
+        stage.configure("");
         stage
     }
 
