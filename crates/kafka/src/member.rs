@@ -28,7 +28,7 @@ use crate::wake::Wake;
 
 /// How long a commit waits for the group to tell what changed with a new generation.
 const SETTLE_MAX: Duration = Duration::from_secs(1);
-/// Longest wait for an answer whether the brokers know a topic.
+/// Longest wait for an answer whether the brokers are there and know a topic.
 const KNOWN_WAIT: Duration = Duration::from_millis(500);
 /// How often a member that owes an answer looks whether the group still knows it.
 const STILL_MEMBER_INTERVAL: Duration = Duration::from_millis(200);
@@ -183,6 +183,12 @@ impl Member {
             let mut topics = metadata.topics().iter().filter(|found| found.name() == topic);
             Ok(topics.any(|found| found.partitions().len() > partition as usize))
         })
+    }
+
+    /// Whether the brokers answer, and know all topics. Takes its time where they do not.
+    pub(crate) fn is_answered(&self) -> bool {
+        let orders = Some(self.settings.topics.orders.as_str());
+        self.absence.is_over() && self.consumer.fetch_metadata(orders, KNOWN_WAIT).is_ok()
     }
 
     /// The next change that the worker is to be told of.

@@ -109,6 +109,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     /// Has every partition read that is worked on and is not being read.
     pub(super) fn start_reading(&mut self) -> Result<(), WorkerError> {
+        const DOING: &str = "starting to read";
         if self.producing != Producing::Ready {
             return Ok(());
         }
@@ -118,9 +119,12 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 continue;
             };
             match log.start(*partition, working.engine.next()) {
-                Ok(()) => working.is_read = true,
+                Ok(()) => {
+                    working.is_read = true;
+                    shared.works(DOING);
+                }
                 Err(LogError::Fatal(why)) => return Err(WorkerError::Log(why)),
-                Err(error) => shared.trouble("starting to read", &error.to_string()),
+                Err(error) => shared.trouble(DOING, &error.to_string()),
             }
         }
         Ok(())
