@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -254,6 +254,22 @@ impl Stage {
             _ => None,
         };
         Some(list.elements().iter().map(|element| offset(element.offset())).collect())
+    }
+
+    /// Makes one of the topics by hand, with this setting.
+    pub fn create_topic(&self, name: &str, setting: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("the settings are valid");
+        let (name, partitions) = (self.topic(name), self.partitions.cast_signed());
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let topic = topic.set(setting, value);
+        let options = AdminOptions::new().operation_timeout(Some(WAIT));
+        let created = futures_executor::block_on(admin.create_topics([&topic], &options));
+        created.expect("the broker answers").remove(0).expect("the topic is new");
+        await_some("the topic", || {
+            let metadata = self.group_client().fetch_metadata(Some(&name), WAIT).ok()?;
+            metadata.topics().iter().any(|topic| !topic.partitions().is_empty()).then_some(())
+        });
     }
 
     /// Sets the group's offset of a partition as other tools do: without metadata. The group must
