@@ -6,6 +6,7 @@
 
 use std::ffi::{CString, c_char};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::{fs, io, ptr};
 
 use rdkafka::ClientConfig;
@@ -28,6 +29,8 @@ pub struct GuardedBroker {
     /// Where TLS with a certificate of the client's own is asked for.
     pub certified: String,
     directory: tempfile::TempDir,
+    /// Held while rights are granted, so that one's are not counted as another's.
+    granting: Mutex<()>,
 }
 
 /// A right that a user has; `name` ends with `*` if all names that begin so are meant.
@@ -56,7 +59,8 @@ impl GuardedBroker {
         }
         let server = KafkaServer::start(&options(directory.path(), ports, users))?;
         let [_, _, guarded, certified] = ports.map(|port| format!("127.0.0.1:{port}"));
-        Ok(GuardedBroker { server, address: guarded, certified, directory })
+        let granting = Mutex::default();
+        Ok(GuardedBroker { server, address: guarded, certified, directory, granting })
     }
 
     /// Where everybody may do everything.
@@ -75,6 +79,7 @@ impl GuardedBroker {
         let mut config = ClientConfig::new();
         config.set("bootstrap.servers", self.open_address()).set("log_level", "0");
         let client: BaseConsumer = config.create().expect("the settings are valid");
+        let _granting = self.granting.lock().unwrap_or_else(PoisonError::into_inner);
         let before = count(&client);
         create(&client, grants);
         await_some("granted rights", || (count(&client) >= before + grants.len()).then_some(()));

@@ -1,8 +1,8 @@
 //! What a broker, a network or a stalled worker can do to the port's implementation on Kafka.
 
-use std::sync::OnceLock;
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use e2e::proxy::{COMMIT_OFFSETS, END_TRANSACTION, Loss, Proxy};
 use e2e::{KafkaServer, Options};
@@ -10,7 +10,7 @@ use kafka::admin::{Finding, Timestamps, check_topics, create_topics};
 use kafka::reader::PartitionReader;
 use kafka::{KafkaLog, KafkaOffsets};
 use ledger::units::Offset;
-use pipeline::log::{CommitOutcome, Log as _, LogError};
+use pipeline::log::{CommitOutcome, Log as _, LogError, Offsets as _};
 use wire::Topic;
 
 use crate::conformance::{
@@ -23,15 +23,49 @@ const PRODUCE: i16 = 0;
 const ADD_PARTITIONS: i16 = 24;
 const ADD_OFFSETS: i16 = 25;
 
-/// A broker behind a proxy, shared by the tests that lose requests; they run one after the other.
-fn behind_proxy() -> Option<&'static (Proxy, KafkaServer)> {
+/// A broker behind a proxy, shared by the tests that lose requests, whoever sends them: one of them at a
+/// time has it.
+fn behind_proxy() -> Option<(MutexGuard<'static, ()>, &'static Proxy)> {
     static SHARED: OnceLock<Option<(Proxy, KafkaServer)>> = OnceLock::new();
+    static TURN: Mutex<()> = Mutex::new(());
+    let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let start = || {
         let proxy = Proxy::start().unwrap();
         let server = e2e::start_or_skip(&Options::default().behind(&proxy))?;
         Some((proxy, server))
     };
-    SHARED.get_or_init(start).as_ref()
+    let (proxy, _) = SHARED.get_or_init(start).as_ref()?;
+    // Whoever had it before may have failed.
+    proxy.restore();
+    Some((turn, proxy))
+}
+
+/// The client says once that nobody answers, and never that somebody does again.
+#[test]
+fn trouble_is_told_by_every_poll_until_a_broker_answers() {
+    let Some((_turn, proxy)) = behind_proxy() else { return };
+    let harness = KafkaHarness::on(&proxy.address());
+    let mut worker = Worker::owning(&harness, 2);
+    worker.start(0, 0);
+    worker.until("the end", |worker| worker.end(0) == Some(0));
+    let mut is_troubled = || match worker.log.poll(Duration::from_millis(20), &mut |_| {}) {
+        Ok(_) => false,
+        Err(LogError::Retry(_)) => true,
+        Err(error) => panic!("{error}"),
+    };
+    let started = Instant::now();
+    proxy.cut();
+    while !is_troubled() {
+        assert!(started.elapsed() < NEVER, "nobody misses the broker");
+    }
+    for _ in 0..100 {
+        assert!(is_troubled(), "nobody has answered");
+    }
+    proxy.restore();
+    // No record comes that would tell so.
+    while is_troubled() {
+        assert!(started.elapsed() < NEVER, "nobody hears the broker");
+    }
 }
 
 /// Else every partition that is written to would look as if a publisher's transaction blocked it.
@@ -54,7 +88,7 @@ fn what_waits_to_be_handed_on_is_not_undecided() {
 /// librdkafka repeats such a request and reports success; its double may arrive late.
 #[test]
 fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
-    let Some((proxy, _)) = behind_proxy() else { return };
+    let Some((_turn, proxy)) = behind_proxy() else { return };
     let harness = KafkaHarness::on(&proxy.address());
     let mut settings = harness.settings("worker");
     // What is repeated must not run into the transaction's end on a busy machine.
@@ -88,7 +122,7 @@ fn a_commit_with_a_request_lost_on_its_way_is_suspect() {
 /// A new producer would take a second of the coordinator's time at every rebalance.
 #[test]
 fn a_commit_of_an_old_generation_is_aborted_and_its_producer_goes_on() {
-    let Some((proxy, _)) = behind_proxy() else { return };
+    let Some((_turn, proxy)) = behind_proxy() else { return };
     let harness = KafkaHarness::on(&proxy.address());
     let mut worker = Worker::owning(&harness, 2);
     for round in 1..=3 {
@@ -179,6 +213,11 @@ fn the_tools_read_what_is_committed_up_to_its_end() {
     publisher.begin();
     publisher.append(0, &numbered(1));
     publisher.abort();
+    // Its marker comes after the answer, and would else stand behind what is appended next.
+    let (mut offsets, started) = (harness.offsets(), Instant::now());
+    while offsets.input_bounds(0).unwrap().next != Offset(5) {
+        assert!(started.elapsed() < NEVER, "the marker of the abort does not come");
+    }
     harness.append(0, &numbered(1));
     let settings = harness.settings("tools");
     let reader = PartitionReader::start(&settings, &settings.topics.orders, 0, 1).unwrap();
@@ -289,7 +328,7 @@ fn a_topic_that_is_created_late_is_waited_for() {
     let started = Instant::now();
     let missed = loop {
         assert!(started.elapsed() < NEVER, "nobody misses the topic");
-        match worker.log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+        match worker.log.poll(Duration::from_millis(20), &mut |_| {}) {
             Ok(_) => {}
             Err(LogError::Retry(missed)) => break missed,
             Err(error) => panic!("{error:?}"),
@@ -311,7 +350,7 @@ fn a_missing_topic_and_a_bad_property_are_fatal() {
     let started = Instant::now();
     let error = loop {
         assert!(started.elapsed() < NEVER, "nobody misses the topic");
-        match log.poll(std::time::Duration::from_millis(20), &mut |_| {}) {
+        match log.poll(Duration::from_millis(20), &mut |_| {}) {
             Ok(_) | Err(LogError::Retry(_)) => {}
             Err(error) => break error,
         }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientConfig;
-use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer as _};
 use rdkafka::error::KafkaError;
@@ -101,13 +101,7 @@ impl Stage {
 
     /// On a broker of the test's own.
     pub fn on(brokers: &str, partitions: u32, stamps: Stamps) -> Stage {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        // Relaxed: only uniqueness matters.
-        let prefix = format!("stage{}.", NEXT.fetch_add(1, Ordering::Relaxed));
-        let directory = tempfile::tempdir().expect("there is a temporary directory");
-        let (brokers, settled_through) = (brokers.to_owned(), brokers.to_owned());
-        let stage = Stage { brokers, prefix, partitions, settled_through, directory };
-        stage.configure("");
+        let stage = Stage::without_topics(brokers, partitions);
         let timestamps = match stamps {
             Stamps::Create => "create",
             Stamps::Append => "append",
@@ -119,6 +113,18 @@ impl Stage {
         ))
         .expect_code(0);
         assert_eq!(created.stdout.matches(": created").count(), 5, "{created:#?}");
+        stage
+    }
+
+    /// The same for whoever makes the topics.
+    pub fn without_topics(brokers: &str, partitions: u32) -> Stage {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        // Relaxed: only uniqueness matters.
+        let prefix = format!("stage{}.", NEXT.fetch_add(1, Ordering::Relaxed));
+        let directory = tempfile::tempdir().expect("there is a temporary directory");
+        let (brokers, settled_through) = (brokers.to_owned(), brokers.to_owned());
+        let stage = Stage { brokers, prefix, partitions, settled_through, directory };
+        stage.configure("");
         stage
     }
 
@@ -248,6 +254,22 @@ impl Stage {
             _ => None,
         };
         Some(list.elements().iter().map(|element| offset(element.offset())).collect())
+    }
+
+    /// Makes one of the topics by hand, with this setting.
+    pub fn create_topic(&self, name: &str, setting: &str, value: &str) {
+        let admin: AdminClient<DefaultClientContext> =
+            self.client().create().expect("the settings are valid");
+        let (name, partitions) = (self.topic(name), self.partitions.cast_signed());
+        let topic = NewTopic::new(&name, partitions, TopicReplication::Fixed(1));
+        let topic = topic.set(setting, value);
+        let options = AdminOptions::new().operation_timeout(Some(WAIT));
+        let created = futures_executor::block_on(admin.create_topics([&topic], &options));
+        created.expect("the broker answers").remove(0).expect("the topic is new");
+        await_some("the topic", || {
+            let metadata = self.group_client().fetch_metadata(Some(&name), WAIT).ok()?;
+            metadata.topics().iter().any(|topic| !topic.partitions().is_empty()).then_some(())
+        });
     }
 
     /// Sets the group's offset of a partition as other tools do: without metadata. The group must

@@ -6,6 +6,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant, SystemTime};
 
+use drill::recording::moment;
 use rand::Rng as _;
 use rand::rngs::StdRng;
 
@@ -511,19 +512,8 @@ fn limit_files(process: &Process, bytes_max: Option<u64>) -> Result<(), String> 
 /// As the log has it: `2025-11-11T00:00:00.000000Z`, so that moments compare as text.
 fn rfc3339(at: SystemTime) -> String {
     let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (seconds, microseconds) = (since.as_secs(), since.subsec_micros());
-    // Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
-    let days = seconds / 86_400 + 719_468;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, second) = (seconds / 3_600 % 24, seconds / 60 % 60, seconds % 60);
-    format!("{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{microseconds:06}Z")
+    let to_the_second = moment::told(since.as_secs() * 1_000);
+    format!("{}.{:06}Z", to_the_second.trim_end_matches('Z'), since.subsec_micros())
 }
 
 #[cfg(test)]

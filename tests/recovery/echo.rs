@@ -1,24 +1,33 @@
-//! The embedded log, which can be made to hand on every record twice.
+//! The embedded log, which can be made to hand on every record twice, or to seem to end early.
 //!
-//! Nothing else is added to it. Invariant: without an echo it is the embedded log.
+//! Nothing else is added to it. Invariant: without an echo, and at full height, it is the embedded log.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use ledger::units::Offset;
 use pipeline::embedded::{EmbeddedLog, MemberId};
 use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit};
-use wire::Outputs;
+use wire::{Outputs, Record};
 
 /// See the module's documentation.
 pub(crate) struct Echo {
     pub(crate) log: EmbeddedLog,
     pub(crate) is_on: bool,
+    /// Where the input seems to end while this is set, as behind a broker that has just started and does
+    /// not know yet how far the others are.
+    pub(crate) ebb: Rc<Cell<Option<Offset>>>,
 }
 
 impl Echo {
     pub(crate) fn id(&self) -> MemberId {
         self.log.id()
     }
+}
+
+fn ends_in(ebb: Offset, records: &[Record<'_>]) -> bool {
+    records.last().is_some_and(|last| last.offset >= ebb)
 }
 
 impl Log for Echo {
@@ -28,7 +37,16 @@ impl Log for Echo {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
         let is_on = self.is_on;
+        let ebb = self.ebb.get().unwrap_or(Offset(u64::MAX));
         self.log.poll(wait, &mut |event| match event {
+            Event::Records { partition, records } if ends_in(ebb, records) => {
+                let seen = records.partition_point(|record| record.offset < ebb);
+                on_event(Event::Records { partition, records: &records[..seen] });
+                on_event(Event::End { partition, position: ebb });
+            }
+            Event::End { partition, position } => {
+                on_event(Event::End { partition, position: position.min(ebb) });
+            }
             Event::Records { partition, records } if is_on => {
                 let half = records.len().div_ceil(2);
                 on_event(Event::Records { partition, records: &records[..half] });

@@ -354,6 +354,49 @@ fn a_history_with_another_digest_is_not_continued() {
     }
 }
 
+/// A broker that has just started may not know yet that the others have the end of the input too, and
+/// shows less of it until it does.
+#[test]
+fn an_input_that_seems_to_end_in_a_replay_is_looked_at_again() {
+    let mut world = killed();
+    let committed = world.committed(0).offset.unwrap();
+    assert!(world.snapshots(0)[0].0 + 2 < committed.0, "there is a replay to be cut short");
+    world.ebb.set(Some(Offset(committed.0 - 2)));
+    let mut hand = world.hire(NAME);
+    world.turns(&mut hand, 100);
+    let (phase, reason) = hand.phase(0);
+    assert_eq!(phase, "waiting", "{reason}");
+    assert!(reason.contains("ended at") && !hand.shared.status().is_ready(), "{reason}");
+    let openings = |hand: &Hand| hand.openings().iter().filter(|it| it.partition == 0).count();
+    assert!((2..=3).contains(&openings(&hand)), "in 2 s, with a pause of 1 s in between");
+
+    world.ebb.set(None);
+    world.publish();
+    world.settle(&mut hand);
+    assert_eq!(hand.phase(0), ("live", String::new()));
+    world.stop(hand);
+    world.assert_settled("after the ebb");
+}
+
+#[test]
+fn an_input_that_ends_in_every_replay_is_refused_in_the_end() {
+    let world = killed();
+    let committed = world.committed(0).offset.unwrap();
+    let outputs = world.outputs(0);
+    let position = committed.0 - 2;
+    world.ebb.set(Some(Offset(position)));
+    let mut hand = world.hire(NAME);
+    // Its pauses are a second long.
+    world.turns(&mut hand, 3_000);
+    let until = committed.0;
+    let refusal = Refusal::ReplayCutShort { partition: 0, position, until };
+    assert_eq!(hand.phase(0), ("refused", refusal.to_string()));
+    assert_eq!(world.outputs(0), outputs);
+    let openings = hand.openings().len();
+    world.turns(&mut hand, 200);
+    assert_eq!(hand.openings().len(), openings, "it is not tried any more");
+}
+
 #[test]
 fn an_input_that_ends_before_the_commit_is_refused() {
     let world = killed();

@@ -10,6 +10,32 @@ use crate::world::{NAME, STEP, World, trouble};
 
 const NEVER: Duration = Duration::from_secs(3_600);
 
+// Health.
+
+/// A quiet input has no commit that would tell that the log can be read again.
+#[test]
+fn a_worker_without_work_is_well_again_as_soon_as_the_log_answers() {
+    let mut world = World::new(1);
+    let mut hand = world.hire(NAME);
+    world.publish();
+    world.settle(&mut hand);
+    for call in ["poll", "start"] {
+        if call == "start" {
+            // What was lost and comes back has to be started anew.
+            world.broker.expire_session(hand.member);
+        }
+        assert!(hand.shared.status().is_ready() || call == "start");
+        world.script.expect(call, Verdict::FailBefore(trouble()));
+        let mut was_told = false;
+        for _ in 0..200 {
+            world.turns(&mut hand, 1);
+            was_told |= hand.shared.status().trouble.is_some();
+        }
+        assert!(was_told && world.script.is_over(), "{call}");
+        assert!(hand.shared.status().is_ready(), "{call}: {:?}", hand.shared.status().trouble);
+    }
+}
+
 // Commits.
 
 #[test]

@@ -4,7 +4,7 @@
 //! Not a simulator: nothing here is drawn by chance, each test says what happens when. Invariant:
 //! one thread, and no time passes but by [`World::pass`].
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -49,6 +49,8 @@ pub(crate) struct World {
     pub(crate) sales: Vec<Sale>,
     /// Whether workers hired from now on are handed every record twice.
     pub(crate) echoes: bool,
+    /// Where the input seems to end to workers, while this is set.
+    pub(crate) ebb: Rc<Cell<Option<Offset>>>,
     clock: ManualClock,
 }
 
@@ -97,6 +99,7 @@ impl World {
             },
             sales: Vec::new(),
             echoes: false,
+            ebb: Rc::default(),
             clock: ManualClock::default(),
         }
     }
@@ -137,7 +140,8 @@ impl World {
 
     /// A worker of this name that has not turned yet.
     pub(crate) fn hire(&self, name: &str) -> Hand {
-        let log = Echo { log: self.broker.member(GROUP, name), is_on: self.echoes };
+        let ebb = Rc::clone(&self.ebb);
+        let log = Echo { log: self.broker.member(GROUP, name), is_on: self.echoes, ebb };
         let member = log.id();
         let store: Arc<dyn SnapshotStore> = Arc::<Shelf>::clone(&self.store);
         let offsets = Box::new(self.broker.offsets(GROUP));

@@ -6,9 +6,13 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 fn rehearse(out: &Path, arguments: &[&str]) -> Output {
+    rehearse_as("300/s for 2s, 600/s for 3s", out, arguments)
+}
+
+fn rehearse_as(profile: &str, out: &Path, arguments: &[&str]) -> Output {
     let binary = env!("CARGO_BIN_EXE_floodgate");
     let mut command = Command::new(binary);
-    command.args(["drill", "rehearse", "--profile", "300/s for 2s, 600/s for 3s", "--seed", "3"]);
+    command.args(["drill", "rehearse", "--profile", profile, "--seed", "3"]);
     command.args(arguments).arg("--out").arg(out);
     command.output().expect("the binary runs")
 }
@@ -86,4 +90,21 @@ fn a_rehearsal_that_cannot_end_well_begins() {
     std::fs::write(&file, "somebody's").expect("it can be written");
     refused(&file, &[], "report");
     assert_eq!(std::fs::read(&file).expect("it is there"), b"somebody's");
+}
+
+/// The load cannot be had again: whatever becomes of the files, it is told what it was.
+#[test]
+fn a_report_that_cannot_be_written_is_lost() {
+    let out = tempfile::tempdir().expect("a directory");
+    let in_the_way = out.path().join("drill-report.json");
+    std::fs::create_dir(&in_the_way).expect("a directory in the place of the file");
+    let output = rehearse_as("50/s for 1s", out.path(), &["--no-faults", "--format", "json"]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{said}");
+    assert!(said.contains(&in_the_way.display().to_string()), "{said}");
+    let report = report(&output);
+    assert_eq!(
+        (&report["commands"]["orders"], &report["verdict"]["lost"]),
+        (&50.into(), &0.into())
+    );
 }

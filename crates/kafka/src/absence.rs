@@ -37,6 +37,11 @@ impl Absence {
         self.missed.entry((topic.to_owned(), partition)).or_default();
     }
 
+    /// Whether nothing is missed.
+    pub(crate) fn is_over(&self) -> bool {
+        self.missed.is_empty()
+    }
+
     /// Asks after what is missed, if it is time: `Retry` while the wait goes on, `Fatal` after it.
     pub(crate) fn look(
         &mut self,

@@ -34,6 +34,8 @@ const RETENTION_MS: i64 = 7 * 24 * 60 * 60 * 1_000;
 /// Least retention of the input that a check accepts: a day, for snapshots of a worker that stood
 /// still over night.
 const INPUT_RETENTION_MS_MIN: i64 = 24 * 60 * 60 * 1_000;
+/// Pause between two looks whether brokers know what was created.
+const KNOWN_PAUSE: Duration = Duration::from_millis(20);
 /// Kafka's "no limit" for retention.
 const FOREVER: i64 = -1;
 
@@ -275,7 +277,9 @@ fn roles(settings: &Settings, timestamps: Timestamps) -> [(&str, Role); 5] {
     ]
 }
 
-/// Creates the topics that do not exist; returns their names.
+/// Creates the topics that do not exist, and waits until a broker knows them: the answer is the
+/// controller's, and who asks a broker right after it may hear that there is no such topic. Returns
+/// their names.
 pub fn create_topics(
     settings: &Settings,
     partitions: u32,
@@ -288,8 +292,9 @@ pub fn create_topics(
     let described = roles(settings, timestamps)
         .map(|(topic, role)| (topic, rules(role, usize::try_from(replication).unwrap_or(0))));
     // Who may not create topics may well ask for those that are there.
-    let counts = partition_counts(settings)?;
-    let missing = described.iter().zip(counts).filter(|(_, count)| *count == 0);
+    let metadata = metadata_client(settings)?;
+    let present = counts(settings, &metadata)?;
+    let missing = described.iter().zip(present).filter(|(_, count)| *count == 0);
     let topics: Vec<NewTopic<'_>> = missing
         .map(|((topic, rules), _)| {
             let topic = NewTopic::new(topic, partitions, TopicReplication::Fixed(copies));
@@ -316,7 +321,22 @@ pub fn create_topics(
             }
         }
     }
+    await_known(|| Ok(counts(settings, &metadata)?.iter().all(|count| *count > 0)))?;
     Ok(created)
+}
+
+/// Looks until brokers know what was created, for as long as an answer may take.
+fn await_known(mut is_known: impl FnMut() -> Result<bool, LogError>) -> Result<(), LogError> {
+    let deadline = Instant::now() + ANSWER_WAIT_MAX;
+    while !is_known()? {
+        if Instant::now() >= deadline {
+            let wait = ANSWER_WAIT_MAX.as_secs();
+            let why = format!("the topics were created, but {wait} s later no broker knows them");
+            return Err(LogError::Retry(why));
+        }
+        thread::sleep(KNOWN_PAUSE);
+    }
+    Ok(())
 }
 
 /// Compares the topics with what the guarantees need; nothing is found when all is well.
@@ -384,8 +404,11 @@ struct Shape {
 
 /// Partitions of each of the topics, in the order of their names' list; 0 of one that does not exist.
 pub fn partition_counts(settings: &Settings) -> Result<Vec<usize>, LogError> {
-    let metadata = metadata_client(settings)?;
-    let count = |topic| Ok(shape(settings, &metadata, topic)?.map_or(0, |shape| shape.partitions));
+    counts(settings, &metadata_client(settings)?)
+}
+
+fn counts(settings: &Settings, client: &BaseConsumer<Logging>) -> Result<Vec<usize>, LogError> {
+    let count = |topic| Ok(shape(settings, client, topic)?.map_or(0, |shape| shape.partitions));
     settings.topics.all().into_iter().map(count).collect()
 }
 
@@ -507,6 +530,18 @@ mod admin_tests {
                 assert!(rule.condition.holds(&rule.value), "{role:?}: {rule:?}");
             }
         }
+    }
+
+    #[test]
+    fn topics_count_as_created_once_a_broker_knows_them() {
+        let mut answers = [Ok(false), Ok(false), Ok(true)].into_iter();
+        assert_eq!(
+            await_known(|| answers.next().expect("it stops at the first that is true")),
+            Ok(())
+        );
+        assert_eq!(answers.next(), None, "it was looked too few times");
+        let denied = LogError::Fatal("may not be seen".to_owned());
+        assert_eq!(await_known(|| Err(denied.clone())), Err(denied));
     }
 
     #[test]

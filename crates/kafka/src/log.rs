@@ -24,6 +24,8 @@ use crate::wake::Wake;
 
 /// Longest wait for a producer's transactions before it is looked at what keeps them waiting.
 const INITIALISE_SLICE: Duration = Duration::from_millis(100);
+/// Pause between two questions whether trouble that a poll has told of is over.
+const OVER_PAUSE: Duration = Duration::from_millis(500);
 const NO_PRODUCER: &str = "there is no producer yet";
 /// Longest pause between two attempts to hand a record to a full producer.
 const FULL_PAUSE: Duration = Duration::from_millis(5);
@@ -36,6 +38,8 @@ pub struct KafkaLog {
     rights: Rights,
     /// Why no transaction can be committed before somebody grants a right, once that is known.
     denied: Option<String>,
+    /// What a poll has told of, as long as it is not over.
+    trouble: Option<Trouble>,
     wake: Arc<Wake>,
     member: Member,
     fetcher: Fetcher,
@@ -43,6 +47,13 @@ pub struct KafkaLog {
     /// A producer whose transactions are being initialised.
     next_producer: Option<Producer>,
     ticks: Option<Ticks>,
+}
+
+/// Trouble with the brokers, and when it was last looked whether it is over.
+#[derive(Debug)]
+struct Trouble {
+    told: String,
+    looked_at: Instant,
 }
 
 impl KafkaLog {
@@ -59,6 +70,7 @@ impl KafkaLog {
             wake,
             rights: Rights::of(&settings),
             denied: None,
+            trouble: None,
             settings,
         })
     }
@@ -74,6 +86,45 @@ impl KafkaLog {
             any = true;
         }
         any
+    }
+
+    /// Serves and fetches until something has come or the deadline has.
+    fn poll_until(
+        &mut self,
+        deadline: Instant,
+        on_event: &mut dyn FnMut(Event<'_>),
+    ) -> Result<usize, LogError> {
+        loop {
+            self.wake.reset();
+            let served = self.member.serve();
+            let changed = self.hand_on_changes(on_event);
+            served?;
+            self.fetcher.serve();
+            self.producer.iter().for_each(Producer::serve);
+            self.ticks.iter().for_each(Ticks::serve);
+            let records = self.fetcher.hand_on(on_event);
+            if let Some(partition) = self.fetcher.take_missed() {
+                self.member.miss(&self.settings.topics.orders, partition);
+            }
+            let records = records?;
+            if changed || records.is_some() || !self.wake.wait_until(deadline) {
+                return Ok(records.unwrap_or(0));
+            }
+        }
+    }
+
+    /// The client tells once that no broker is there, and nobody that one is back: where no record
+    /// comes, the brokers are asked.
+    fn tell_trouble(&mut self) -> Result<usize, LogError> {
+        let Some(trouble) = &mut self.trouble else { return Ok(0) };
+        if trouble.looked_at.elapsed() >= OVER_PAUSE {
+            if self.member.is_answered() {
+                self.trouble = None;
+                return Ok(0);
+            }
+            trouble.looked_at = Instant::now();
+        }
+        Err(LogError::Retry(trouble.told.clone()))
     }
 
     /// Goes on with initialising a producer's transactions.
@@ -247,22 +298,15 @@ impl Log for KafkaLog {
         on_event: &mut dyn FnMut(Event<'_>),
     ) -> Result<usize, LogError> {
         self.check_denied()?;
-        let deadline = Instant::now() + wait;
-        loop {
-            self.wake.reset();
-            let served = self.member.serve();
-            let changed = self.hand_on_changes(on_event);
-            served?;
-            self.fetcher.serve();
-            self.producer.iter().for_each(Producer::serve);
-            self.ticks.iter().for_each(Ticks::serve);
-            let records = self.fetcher.hand_on(on_event);
-            if let Some(partition) = self.fetcher.take_missed() {
-                self.member.miss(&self.settings.topics.orders, partition);
+        match self.poll_until(Instant::now() + wait, on_event) {
+            Ok(0) => self.tell_trouble(),
+            Err(LogError::Retry(told)) => {
+                self.trouble = Some(Trouble { told: told.clone(), looked_at: Instant::now() });
+                Err(LogError::Retry(told))
             }
-            let records = records?;
-            if changed || records.is_some() || !self.wake.wait_until(deadline) {
-                return Ok(records.unwrap_or(0));
+            polled => {
+                self.trouble = None;
+                polled
             }
         }
     }

@@ -216,6 +216,12 @@ impl Member {
         Ok(ours.map(|ours| orphans(ours, &topics.orders, partitions)).unwrap_or_default())
     }
 
+    /// Whether the brokers answer, and know all topics. Takes its time where they do not.
+    pub(crate) fn is_answered(&self) -> bool {
+        let orders = Some(self.settings.topics.orders.as_str());
+        self.absence.is_over() && self.consumer.fetch_metadata(orders, ANSWER_WAIT).is_ok()
+    }
+
     /// The next change that the worker is to be told of.
     pub(crate) fn next_change(&mut self) -> Option<Change> {
         self.untold.pop_front()

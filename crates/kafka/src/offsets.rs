@@ -15,7 +15,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 use wire::Topic;
 
-use crate::errors::{Rights, log_error, unreachable};
+use crate::errors::{Rights, is_missing, log_error, unreachable};
 use crate::logging::{Logging, serve};
 use crate::reader::PartitionReader;
 use crate::settings::Settings;
@@ -68,6 +68,11 @@ impl KafkaOffsets {
         partition: Partition,
     ) -> Result<(u64, u64), LogError> {
         let bounds = client.fetch_watermarks(topic, native(partition)?, self.answer_wait);
+        if bounds.as_ref().is_err_and(is_missing) {
+            // Which is all that is said of a topic that may not be seen.
+            let metadata = client.fetch_metadata(Some(topic), self.answer_wait);
+            metadata.map_or(Ok(()), |found| refused(&self.rights, found.topics().first()))?;
+        }
         let (low, high) = self.answer(client, topic, "asking for a partition's bounds", bounds)?;
         let offset = |offset: i64| {
             u64::try_from(offset)

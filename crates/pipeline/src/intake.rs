@@ -27,6 +27,8 @@ pub(crate) enum Membership {
     Lost(Partition),
     /// A replay reached the committed digest.
     Replayed(Partition),
+    /// The input seemed to end in the midst of a replay; the partition waits to be opened again.
+    CutShort(Partition),
     /// The partition must not be worked on.
     Refused(Partition, Refusal),
 }
@@ -93,12 +95,19 @@ impl<C: Clock> Intake<'_, C> {
         }
         let now = self.clock.now();
         let Some(working) = being_read(self.partitions, partition) else { return };
-        if let Some(replay) = working.replay {
-            let (position, until) = (position.0, replay.until.0);
-            self.refuse(partition, Refusal::ReplayCutShort { partition, position, until });
-            return;
+        match working.replay {
+            None => _ = working.at_end_since.get_or_insert(now),
+            Some(replay) => self.cut_short(partition, position, replay.until),
         }
-        working.at_end_since.get_or_insert(now);
+    }
+
+    /// At once, as [`Self::refuse`] does.
+    fn cut_short(&mut self, partition: Partition, position: Offset, until: Offset) {
+        let Some(owned) = self.partitions.get_mut(&partition) else { return };
+        match owned.cut_short(partition, position, until, self.clock.now()) {
+            Some(refusal) => self.refuse(partition, refusal),
+            None => self.members.push(Membership::CutShort(partition)),
+        }
     }
 
     fn on_out_of_range(&mut self, partition: Partition, oldest: Offset) {
@@ -113,6 +122,7 @@ impl<C: Clock> Intake<'_, C> {
         match working.advance_replay(partition, position) {
             ReplayStep::Unchanged => true,
             ReplayStep::Finished => {
+                self.partitions.entry(partition).and_modify(Owned::replayed);
                 self.members.push(Membership::Replayed(partition));
                 true
             }

@@ -114,7 +114,8 @@ pub struct Queues {
 /// One worker's member of the group and its transactional producer.
 pub trait Log {
     /// Serves the group and fetches for at most `wait`, less if something came. Hands on what came;
-    /// returns how many records that were. `Retry` tells of trouble that the log works on by itself.
+    /// returns how many records that were. `Retry` tells of trouble that the log works on by itself;
+    /// it is told until it is over.
     fn poll(
         &mut self,
         wait: Duration,

@@ -20,12 +20,20 @@ use crate::settings::WorkerSettings;
 use crate::stock_view::PartitionView;
 use crate::tally::Tally;
 
+/// Pause before a partition that could not be opened in passing is tried again.
+pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// Most replays that the input's end cuts short before the partition is refused: a broker that has just
+/// started shows less of the input for seconds, until it has heard how far the others are.
+const REPLAYS_CUT_SHORT_MAX: u32 = 30;
+
 /// See the module's documentation.
 #[derive(Debug)]
 pub(crate) struct Owned {
     pub(crate) phase: Phase,
     /// Set when the group asked for the partition.
     pub(crate) drain: Option<Drain>,
+    /// How often in a row the input has seemed to end in the midst of the replay.
+    replays_cut_short: u32,
 }
 
 #[derive(Debug)]
@@ -110,7 +118,31 @@ pub(crate) enum ReplayStep {
 
 impl Owned {
     pub(crate) fn opening(attempt: u64) -> Owned {
-        Owned { phase: Phase::Opening { attempt }, drain: None }
+        Owned { phase: Phase::Opening { attempt }, drain: None, replays_cut_short: 0 }
+    }
+
+    /// The input seems to end at `position`, in the midst of the replay. Whether it does, the next opening
+    /// finds out, which asks for its bounds; gives the refusal once that has been tried often enough.
+    pub(crate) fn cut_short(
+        &mut self,
+        partition: Partition,
+        position: Offset,
+        until: Offset,
+        now: Duration,
+    ) -> Option<Refusal> {
+        let (position, until) = (position.0, until.0);
+        self.replays_cut_short += 1;
+        if self.replays_cut_short > REPLAYS_CUT_SHORT_MAX {
+            return Some(Refusal::ReplayCutShort { partition, position, until });
+        }
+        let trouble = format!("the input ended at {position} during the replay to {until}");
+        self.phase = Phase::Waiting { retry_at: now + RETRY_PAUSE, trouble };
+        None
+    }
+
+    /// Its replay has come to its end.
+    pub(crate) fn replayed(&mut self) {
+        self.replays_cut_short = 0;
     }
 
     /// Revoked, and owing a commit of what was read.

@@ -184,8 +184,11 @@ pub struct Progress {
 
 #[derive(Debug, Default)]
 struct Trouble {
+    /// What does not work.
+    doing: &'static str,
     text: Option<String>,
-    logged: Option<Instant>,
+    /// What was logged last, and when.
+    logged: Option<(String, Instant)>,
 }
 
 impl Shared {
@@ -266,20 +269,30 @@ impl Shared {
     }
 
     /// Notes something that does not work at the moment; logs it, but not over and over.
-    pub(crate) fn trouble(&self, doing: &str, what: &str) {
+    pub(crate) fn trouble(&self, doing: &'static str, what: &str) {
         let text = format!("{doing}: {what}");
         let mut trouble = lock(&self.trouble);
-        let fresh = trouble.logged.is_none_or(|logged| logged.elapsed() >= TROUBLE_PAUSE);
-        if fresh || trouble.text.as_deref() != Some(&text) {
+        let is_old =
+            |(logged, at): &(String, Instant)| *logged == text && at.elapsed() < TROUBLE_PAUSE;
+        if !trouble.logged.as_ref().is_some_and(is_old) {
             tracing::warn!(worker = self.worker, "{text}; trying again");
-            trouble.logged = Some(Instant::now());
+            trouble.logged = Some((text.clone(), Instant::now()));
         }
+        trouble.doing = doing;
         trouble.text = Some(text);
         // Relaxed: only the worker reads it, see `no_trouble`.
         self.troubled.store(true, Ordering::Relaxed);
     }
 
-    /// Notes that it works again.
+    /// Notes that this works, which ends the trouble if it was what did not.
+    pub(crate) fn works(&self, doing: &str) {
+        // Relaxed: written by the worker alone.
+        if self.troubled.load(Ordering::Relaxed) && lock(&self.trouble).doing == doing {
+            self.no_trouble();
+        }
+    }
+
+    /// Notes that everything works again.
     pub(crate) fn no_trouble(&self) {
         // Relaxed: written by the worker alone.
         if self.troubled.swap(false, Ordering::Relaxed) {

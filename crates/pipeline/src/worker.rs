@@ -29,6 +29,8 @@ use crate::snapshot::Header;
 use crate::status::{Producing, Seen, Shared};
 use crate::transaction::Transaction;
 
+/// What a worker does that appends a tick, should it fail.
+const TICKING: &str = "appending a tick";
 /// Longest wait for records in one poll; short enough for a prompt stop.
 const POLL_WAIT_MAX: Duration = Duration::from_millis(50);
 
@@ -157,11 +159,14 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     /// Makes a call on the log that may fail in passing; says whether it worked.
     fn tolerate(
         &mut self,
-        doing: &str,
+        doing: &'static str,
         call: impl FnOnce(&mut L) -> Result<(), LogError>,
     ) -> Result<bool, WorkerError> {
         match call(&mut self.log) {
-            Ok(()) => Ok(true),
+            Ok(()) => {
+                self.shared.works(doing);
+                Ok(true)
+            }
             Err(LogError::Fatal(why)) => Err(WorkerError::Log(why)),
             Err(error) => {
                 self.shared.trouble(doing, &error.to_string());
@@ -171,6 +176,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     fn poll(&mut self) -> Result<(), WorkerError> {
+        const DOING: &str = "reading";
         let age = self.transaction.age(self.clock.now());
         let wait = match self.transaction.is_empty() {
             true => POLL_WAIT_MAX,
@@ -179,10 +185,14 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         let Worker { log, partitions, transaction, replayed, members, clock, shared, .. } = self;
         let mut intake = Intake { partitions, transaction, replayed, members, clock, shared };
         match log.poll(wait, &mut |event| intake.on_event(event)) {
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                // On a quiet input no commit would tell so.
+                self.shared.works(DOING);
+                Ok(())
+            }
             Err(LogError::Fatal(why)) => Err(WorkerError::Log(why)),
             Err(error) => {
-                self.shared.trouble("reading", &error.to_string());
+                self.shared.trouble(DOING, &error.to_string());
                 Ok(())
             }
         }
@@ -197,6 +207,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 Membership::Replayed(partition) => {
                     tracing::info!(partition, "replay reached the committed digest, going live");
                 }
+                Membership::CutShort(partition) => self.stop_replay(partition)?,
                 Membership::Refused(partition, refusal) => self.refuse(partition, refusal)?,
             }
         }
@@ -293,8 +304,9 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             if working.at_end_since.is_some() && (due || heartbeat) {
                 working.ticked_at = Some(now);
                 self.shared.count_tick();
-                if let Err(error) = self.log.append_tick(*partition) {
-                    self.shared.trouble("appending a tick", &error.to_string());
+                match self.log.append_tick(*partition) {
+                    Ok(()) => self.shared.works(TICKING),
+                    Err(error) => self.shared.trouble(TICKING, &error.to_string()),
                 }
             }
         }

@@ -371,6 +371,44 @@ mod tests {
         assert!(shown.contains("partition 2: &lt;b&gt;bold"));
     }
 
+    /// Where the label of an axis begins and ends, at 12 pixels and the 0.6 em of a wide font's digits.
+    fn extent(label: &str) -> (f64, f64) {
+        let attribute = |name: &str| {
+            let (_, rest) = label.split_once(&format!("{name}=\"")).unwrap();
+            rest.split('"').next().unwrap()
+        };
+        let (_, text) = label.split_once('>').unwrap();
+        let width = text.chars().count() as f64 * 12.0 * 0.6;
+        let x: f64 = attribute("x").parse().unwrap();
+        match attribute("text-anchor") {
+            "middle" => (x - width / 2.0, x + width / 2.0),
+            "end" => (x - width, x),
+            other => panic!("{other}"),
+        }
+    }
+
+    #[test]
+    fn the_labels_of_an_axis_have_room_in_the_picture() {
+        let mut told = report();
+        let busy = Second { max_ms: 999_000, behind: 900_000, ..told.series[0].clone() };
+        // A load of four hours and more, whose last label stands at the very end.
+        told.series = vec![busy; 16_001];
+        let shown = page(&told, None);
+        let labels: Vec<&str> = shown
+            .split("<text class=\"tick\"")
+            .skip(1)
+            .map(|rest| rest.split_once("</text>").unwrap().0)
+            .collect();
+        assert!(
+            labels.len() > 20 && labels.iter().any(|it| it.ends_with(">16000 s")),
+            "{labels:?}"
+        );
+        for label in labels {
+            let (begins, ends) = extent(label);
+            assert!(begins >= 0.0 && ends <= 860.0, "{label}: from {begins} to {ends}");
+        }
+    }
+
     #[test]
     fn a_page_asks_nobody_for_anything() {
         let shown = page(&report(), Some(&report()));

@@ -4,18 +4,14 @@
 //! through `forget` alone, which disowns what the open transaction holds of it.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::{Worker, WorkerError};
 use crate::background::{Background, Job};
 use crate::clock::Clock;
 use crate::log::{Log, LogError, Partition};
 use crate::opening::{NotOpened, Opened, Refusal};
-use crate::partition::{Drain, DrainStep, Owned, Phase, Working};
+use crate::partition::{Drain, DrainStep, Owned, Phase, RETRY_PAUSE, Working};
 use crate::status::Producing;
-
-/// Pause before a partition that could not be opened in passing is tried again.
-const RETRY_PAUSE: Duration = Duration::from_secs(1);
 
 impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     pub(super) fn open(&mut self, partition: Partition) {
@@ -85,6 +81,17 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         }
     }
 
+    /// Nothing is read of a partition that waits to be opened again.
+    pub(super) fn stop_replay(&mut self, partition: Partition) -> Result<(), WorkerError> {
+        if let Some(Owned { phase: Phase::Waiting { trouble, .. }, .. }) =
+            self.partitions.get(&partition)
+        {
+            self.shared.trouble("replaying", trouble);
+        }
+        self.tolerate("stopping to read", |log| log.stop(partition))?;
+        Ok(())
+    }
+
     /// The log stands where neither our beginning nor our end is: the snapshot and a replay tell.
     pub(super) fn reopen_touched(&mut self) {
         for partition in self.transaction.partitions() {
@@ -102,6 +109,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     /// Has every partition read that is worked on and is not being read.
     pub(super) fn start_reading(&mut self) -> Result<(), WorkerError> {
+        const DOING: &str = "starting to read";
         if self.producing != Producing::Ready {
             return Ok(());
         }
@@ -111,9 +119,12 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 continue;
             };
             match log.start(*partition, working.engine.next()) {
-                Ok(()) => working.is_read = true,
+                Ok(()) => {
+                    working.is_read = true;
+                    shared.works(DOING);
+                }
                 Err(LogError::Fatal(why)) => return Err(WorkerError::Log(why)),
-                Err(error) => shared.trouble("starting to read", &error.to_string()),
+                Err(error) => shared.trouble(DOING, &error.to_string()),
             }
         }
         Ok(())
