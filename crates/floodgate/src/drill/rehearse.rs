@@ -221,11 +221,18 @@ fn rehearse(
     let waits = Waits { patience, stop, progress };
     let (mut faults, logs) = (Faults::new(&scene.kill_at), crew.logs());
     let mut report = sale::run(ground, plan, &waits, &mut |sale| faults.attend(&mut crew, sale))
-        .with_context(|| format!("the rehearsal broke off; {logs}"))?;
+        .with_context(|| format!("the rehearsal broke off; {}{logs}", last_words(&mut crew)))?;
     drop(crew);
     report.add_stages(faults.told());
     sale::judge(ground, &mut report, &waits)?;
     run::finish(&arguments.outcome, &mut report, stop)
+}
+
+/// Who has ended by itself, and how: before the sale opens nobody else looks.
+fn last_words(crew: &mut impl Crew) -> String {
+    let size = crew.size();
+    let told = |number| Some(format!("{} has ended: {}; ", crew.name(number), crew.ended(number)?));
+    (0..size).filter_map(told).collect()
 }
 
 /// A running board and where it is served.

@@ -372,7 +372,8 @@ fn a_rehearsal_needs_the_rights_that_are_documented_and_no_more() {
         let lacking = ground.grant("drill rehearse", without);
         let out = ground.stage.snapshots().with_file_name("report").display().to_string();
         let flags = ["--profile", "20/s for 1s", "--partitions", "1", "--processes", "1"];
-        let flags = [&flags[..], &["--no-faults", "--out", &out]].concat();
+        // Some rows wait twice for a process that was refused; one has to start and join within it.
+        let flags = [&flags[..], &["--no-faults", "--patience", "15", "--out", &out]].concat();
         let ended = ground.run("drill rehearse", without, &flags);
         match lacking {
             None => assert!(!ended.expect_code(0).said().contains(REFUSED)),
