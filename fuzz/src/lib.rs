@@ -12,6 +12,9 @@
 )]
 mod configuration;
 mod configurations;
+#[path = "../../crates/floodgate/src/environment.rs"]
+#[allow(dead_code, unreachable_pub, reason = "as of the configuration, a layer of which it is")]
+mod environment;
 mod json;
 mod metadata;
 pub mod mutation;
