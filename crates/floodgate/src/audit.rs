@@ -108,29 +108,37 @@ fn await_decided(tools: &Tools) -> anyhow::Result<()> {
     let deadline = Instant::now() + timeout + UNDECIDED_GRACE;
     for partition in 0..tools.partitions {
         for topic in wire::Topic::ALL {
-            let name = tools.settings.topics.output(topic);
-            let end = tools.offsets.output_end(topic, partition)?;
-            let mut told_of = None;
-            loop {
-                let stable = tools.offsets.output_stable_end(topic, partition)?;
-                if stable >= end {
-                    break;
-                }
-                let open =
-                    format!("{name} {partition}: a transaction is open from offset {}", stable.0);
-                ensure!(
-                    Instant::now() < deadline,
-                    "{open} on, and hides what was committed behind it. The broker should have ended it by \
-                     now; `kafka-transactions.sh find-hanging` tells whose it is"
-                );
-                if told_of.replace(stable) != Some(stable) {
-                    tracing::warn!("{open} on; waiting until it is decided");
-                }
-                std::thread::sleep(LOOK_PAUSE);
-            }
+            await_decided_in(tools, topic, partition, deadline)?;
         }
     }
     Ok(())
+}
+
+fn await_decided_in(
+    tools: &Tools,
+    topic: wire::Topic,
+    partition: Partition,
+    deadline: Instant,
+) -> anyhow::Result<()> {
+    let end = tools.offsets.output_end(topic, partition)?;
+    let mut told_of = None;
+    loop {
+        let stable = tools.offsets.output_stable_end(topic, partition)?;
+        if stable >= end {
+            return Ok(());
+        }
+        let name = tools.settings.topics.output(topic);
+        let open = format!("{name} {partition}: a transaction is open from offset {} on", stable.0);
+        ensure!(
+            Instant::now() < deadline,
+            "{open}, and hides what was committed behind it. The broker should have ended it by now; \
+             docs/runbook.md, FloodgateOutputBlocked, says how to find and end it"
+        );
+        if told_of.replace(stable) != Some(stable) {
+            tracing::warn!("{open}; waiting until it is decided");
+        }
+        std::thread::sleep(LOOK_PAUSE);
+    }
 }
 
 /// Decides where the audit of a partition begins; with a model that stands there, unless that is
