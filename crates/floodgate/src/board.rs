@@ -126,6 +126,7 @@ impl Source for Following {
             Err(error) => Err(SourceError::Away(error.to_string())),
         }
     }
+
     fn ends(&mut self) -> Option<Vec<End>> {
         let ends = self.follower.as_ref()?.ends()?;
         let end = |end: kafka::End| {

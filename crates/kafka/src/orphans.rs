@@ -55,14 +55,23 @@ pub(crate) fn orphans(group: &GroupInfo, topic: &str, partitions: u32) -> BTreeS
     if group.state() != AT_REST {
         return BTreeSet::new();
     }
-    let mut orphans: BTreeSet<Partition> = (0..partitions).collect();
-    for member in group.members() {
-        let Some(assigned) = assigned(member.assignment().unwrap_or_default(), topic) else {
-            return BTreeSet::new();
-        };
-        orphans.retain(|partition| !assigned.contains(partition));
+    let assignments = group.members().iter().map(|it| it.assignment().unwrap_or_default());
+    unassigned(assignments, topic, partitions).unwrap_or_default()
+}
+
+/// The first so many partitions of a topic that are in no assignment; none if one cannot be read.
+fn unassigned<'a>(
+    assignments: impl Iterator<Item = &'a [u8]>,
+    topic: &str,
+    partitions: u32,
+) -> Option<BTreeSet<Partition>> {
+    let mut unassigned: BTreeSet<Partition> = (0..partitions).collect();
+    for assignment in assignments {
+        for partition in assigned(assignment, topic)? {
+            unassigned.remove(&partition);
+        }
     }
-    orphans
+    Some(unassigned)
 }
 
 /// The partitions of a topic in a `ConsumerProtocolAssignment` of Kafka's protocol; none if it cannot be
@@ -107,6 +116,23 @@ mod orphans_tests {
         for len in 0..bytes.len() - 4 {
             assert_eq!(assigned(&bytes[..len], "orders"), None, "{len}");
         }
+    }
+
+    /// Or a standby would join anew time after time.
+    #[test]
+    fn what_somebody_has_is_no_orphan() {
+        let of = |partitions: &[u8]| {
+            let mut bytes = b"\x00\x01\x00\x00\x00\x01\x00\x06orders\x00\x00\x00".to_vec();
+            bytes.push(partitions.len() as u8);
+            partitions.iter().for_each(|partition| bytes.extend([0, 0, 0, *partition]));
+            bytes
+        };
+        let orphans = |assignments: &[Vec<u8>]| {
+            unassigned(assignments.iter().map(Vec::as_slice), "orders", 3)
+        };
+        assert_eq!(orphans(&[of(&[0, 2]), of(&[]), of(&[1])]), Some(BTreeSet::new()));
+        assert_eq!(orphans(&[of(&[2]), of(&[])]), Some(BTreeSet::from([0, 1])));
+        assert_eq!(orphans(&[of(&[2]), b"\x00".to_vec()]), None);
     }
 
     #[test]

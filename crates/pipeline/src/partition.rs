@@ -333,7 +333,8 @@ impl Rotation {
         let interval = interval.mul_f64(0.95);
         let parts = (interval.as_nanos() / Self::TURN.as_nanos()).max(1) as u32;
         let step = (interval / parts).max(Duration::from_nanos(1));
-        let after = |at: Duration| step * (at.as_nanos() / step.as_nanos() + 1) as u32;
+        let beyond = |at: Duration| Duration::from_nanos((at.as_nanos() % step.as_nanos()) as u64);
+        let after = |at: Duration| at - beyond(at) + step;
         for _ in 0..parts {
             if self.next_at > now {
                 return;
