@@ -263,7 +263,7 @@ pub(crate) fn seen(record: &wire::Record<'_>) -> Seen {
     }
 }
 
-fn outputs(topic: Topic, partition: Partition, values: &[&str]) -> Outputs {
+pub(crate) fn outputs(topic: Topic, partition: Partition, values: &[&str]) -> Outputs {
     let mut outputs = Outputs::new();
     for value in values {
         outputs.push(topic, partition, Millis(1_000), Some(b"7"), Some(value.as_bytes()));

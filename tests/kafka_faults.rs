@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use e2e::proxy::{COMMIT_OFFSETS, END_TRANSACTION, Loss, Proxy};
 use e2e::{KafkaServer, Options};
 use kafka::admin::{Finding, Timestamps, check_topics, create_topics};
+use kafka::follower::Follower;
 use kafka::reader::PartitionReader;
 use kafka::{KafkaLog, KafkaOffsets};
 use ledger::units::Offset;
@@ -15,9 +16,9 @@ use wire::Topic;
 
 use crate::conformance::{
     Harness as _, Kept, NEVER, Publisher as _, Worker, commit_of, committed, is_committed,
-    numbered, texts, until_both,
+    numbered, outputs, texts, until_both,
 };
-use crate::kafka_harness::KafkaHarness;
+use crate::kafka_harness::{KafkaHarness, brokers_told};
 
 const PRODUCE: i16 = 0;
 const ADD_PARTITIONS: i16 = 24;
@@ -362,4 +363,118 @@ fn a_missing_topic_and_a_bad_property_are_fatal() {
     settings.common.insert("sasl.password.typo".to_owned(), "hunter2".to_owned());
     let error = KafkaLog::new(settings).unwrap_err();
     assert!(matches!(error, LogError::Fatal(_)) && !error.to_string().contains("hunter2"));
+}
+
+/// Every client of a worker, and those of whoever looks on.
+struct Clients {
+    worker: Worker<KafkaLog>,
+    offsets: KafkaOffsets,
+    follower: Follower,
+}
+
+/// What answered.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Answered {
+    offsets: bool,
+    transaction: bool,
+    follower: bool,
+}
+
+impl Clients {
+    fn on(harness: &KafkaHarness) -> Clients {
+        let mut settings = harness.settings("worker");
+        settings.transaction_timeout_ms = 1_000;
+        let started = Instant::now();
+        let follower = loop {
+            match Follower::start(&settings, settings.topics.output(Topic::Settled)) {
+                Ok(follower) => break follower,
+                // A topic is made before its partitions have a leader.
+                Err(LogError::Retry(_)) => assert!(started.elapsed() < NEVER, "no leader"),
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let mut worker = Worker::on(KafkaLog::new(settings).unwrap());
+        worker.log.join().unwrap();
+        worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
+        worker.start(0, 0);
+        let offsets = harness.offsets().waiting_at_most(Duration::from_secs(1));
+        Clients { worker, offsets, follower }
+    }
+
+    fn ask(&mut self) -> Answered {
+        let Clients { worker, offsets, follower } = self;
+        worker.poll();
+        let output = outputs(Topic::Settled, 0, &["once"]);
+        let handed_on = worker.log.begin().and_then(|()| worker.log.produce(&output, 0));
+        let transaction =
+            handed_on.is_ok() && is_committed(&worker.log.commit(&[commit_of(0, 1, "")]));
+        if !transaction {
+            // As the loop does after an outcome that it does not know.
+            drop(worker.log.replace_producer(Duration::from_secs(1)));
+        }
+        let followed = follower.look(Duration::from_millis(10), &mut |_, _| {});
+        Answered {
+            offsets: offsets.input_bounds(0).is_ok(),
+            transaction,
+            follower: followed.is_ok_and(|followed| followed.records > 0),
+        }
+    }
+
+    fn until_all_are_answered(&mut self, harness: &KafkaHarness) {
+        let started = Instant::now();
+        let all = Answered { offsets: true, transaction: true, follower: true };
+        loop {
+            let answered = self.ask();
+            if answered == all {
+                break;
+            }
+            assert!(started.elapsed() < NEVER, "{answered:?}");
+        }
+        harness.append(0, &numbered(1));
+        // The group may have taken the partition away meanwhile, and given it back.
+        self.worker.start(0, 0);
+        self.worker.until("the record is read", |worker| !worker.records().is_empty());
+    }
+}
+
+/// Heartbeats come so seldom that the controller takes the broker for dead for four seconds in 16.
+/// Whoever asks it then is told of topics without a leader, and of no broker at all: librdkafka drops
+/// all that it knows, and does not find one again by itself.
+#[test]
+fn clients_that_were_told_of_no_broker_find_it_again() {
+    let fading = Options::default()
+        .with("broker.heartbeat.interval.ms", "16000")
+        .with("broker.session.timeout.ms", "12000");
+    let Some(server) = e2e::start_or_skip(&fading) else { return };
+    let started = Instant::now();
+    let until_faded = |has_faded: bool, meanwhile: &mut dyn FnMut()| {
+        while (brokers_told(server.bootstrap()) == Some(0)) != has_faded {
+            assert!(started.elapsed() < NEVER, "the broker neither fades nor comes back");
+            meanwhile();
+        }
+    };
+    until_faded(true, &mut || {});
+    until_faded(false, &mut || {});
+    // Now there are twelve seconds to begin in.
+    let harness = KafkaHarness::on(server.bootstrap());
+    let mut clients = Clients::on(&harness);
+    let mut ask = || _ = clients.ask();
+    until_faded(true, &mut ask);
+    until_faded(false, &mut ask);
+    clients.until_all_are_answered(&harness);
+}
+
+#[test]
+fn clients_find_a_broker_again_that_was_stopped_in_order() {
+    let Some(mut server) = e2e::start_or_skip(&Options::default()) else { return };
+    let harness = KafkaHarness::on(server.bootstrap());
+    let mut clients = Clients::on(&harness);
+    thread::scope(|scope| {
+        let stopped = scope.spawn(|| assert!(server.stop(), "the broker did not stop in order"));
+        while !stopped.is_finished() {
+            clients.ask();
+        }
+    });
+    server.restart().unwrap();
+    clients.until_all_are_answered(&harness);
 }

@@ -23,6 +23,8 @@ use wire::Topic;
 use crate::conformance::{Harness, NewRecord, Publisher, Seen};
 
 const WAIT: Duration = Duration::from_secs(30);
+/// Longest wait of one that only wants to know how things are.
+const PROBE_WAIT: Duration = Duration::from_secs(1);
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -163,6 +165,15 @@ impl Publisher for KafkaPublisher {
     fn abort(&mut self) {
         self.producer.abort_transaction(WAIT).unwrap();
     }
+}
+
+/// How many brokers a client is told of that has not asked before; none if nobody answers.
+pub(crate) fn brokers_told(address: &str) -> Option<usize> {
+    let mut config = ClientConfig::new();
+    let consumer: BaseConsumer = config.set("bootstrap.servers", address).create().unwrap();
+    // An answer without topics and brokers would not count as one.
+    let metadata = consumer.fetch_metadata(Some("any"), PROBE_WAIT);
+    Some(metadata.ok()?.brokers().len())
 }
 
 /// Appends and waits for the acknowledgement.

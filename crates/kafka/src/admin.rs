@@ -416,7 +416,7 @@ fn counts(settings: &Settings, client: &BaseConsumer<Logging>) -> Result<Vec<usi
 fn metadata_client(settings: &Settings) -> Result<BaseConsumer<Logging>, LogError> {
     settings
         .watermarks()
-        .create_with_context(Logging::new("metadata"))
+        .create_with_context(Logging::new("metadata", settings))
         .map_err(|error| log_error("making the client for metadata", &error))
 }
 
@@ -478,7 +478,7 @@ fn describe(
 fn client(settings: &Settings) -> Result<AdminClient<Logging>, LogError> {
     settings
         .admin()
-        .create_with_context(Logging::new("admin"))
+        .create_with_context(Logging::new("admin", settings))
         .map_err(|error| log_error("making the administrative client", &error))
 }
 

@@ -11,6 +11,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message as _};
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
+use crate::bootstrap::remind;
 use crate::errors::{Rights, log_error};
 use crate::logging::Logging;
 use crate::reader::is_about_the_group;
@@ -79,7 +80,7 @@ impl AnswerReader {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
         let consumer: BaseConsumer<Logging> = settings
             .reader()
-            .create_with_context(Logging::new("answers"))
+            .create_with_context(Logging::new("answers", settings))
             .map_err(|error| failed("making the client that reads answers", &error))?;
         let rights = Rights::of(settings);
         let mut list = TopicPartitionList::new();
@@ -123,6 +124,7 @@ impl AnswerReader {
             }
             wait = Duration::ZERO;
         }
+        remind(&self.consumer);
         Ok(())
     }
 }

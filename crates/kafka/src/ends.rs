@@ -13,6 +13,7 @@ use rdkafka::statistics::{Broker, Partition};
 use rdkafka::{ClientContext, Statistics};
 
 use crate::logging::Logging;
+use crate::settings::Settings;
 
 /// How often the client tells, in milliseconds.
 pub(crate) const INTERVAL_MS: &str = "1000";
@@ -45,9 +46,9 @@ pub(crate) struct Watching {
 }
 
 impl Watching {
-    pub(crate) fn new(client: &'static str, topic: &str) -> Watching {
+    pub(crate) fn new(client: &'static str, topic: &str, settings: &Settings) -> Watching {
         let ends = Mutex::new(None);
-        Watching { logging: Logging::new(client), topic: topic.to_owned(), ends }
+        Watching { logging: Logging::new(client, settings), topic: topic.to_owned(), ends }
     }
 
     /// How the partitions stand, if that was told since this was asked last.

@@ -14,6 +14,7 @@ use rdkafka::types::RDKafkaErrorCode;
 use wire::Record;
 
 use crate::batch::{FetchTopic, Message, News, Reader};
+use crate::bootstrap::remind;
 use crate::errors::{Class, Rights, class, log_error};
 use crate::logging::Logging;
 use crate::settings::Settings;
@@ -52,7 +53,7 @@ impl Fetcher {
     pub(crate) fn new(settings: &Settings, wake: Arc<Wake>) -> Result<Fetcher, LogError> {
         let client = settings
             .fetcher()
-            .create_with_context(Logging::new("fetcher"))
+            .create_with_context(Logging::new("fetcher", settings))
             .map_err(|error| log_error("making the fetching client", &error))?;
         let client: Arc<BaseConsumer<Logging>> = Arc::new(client);
         let topic = Arc::new(FetchTopic::new(client.clone(), &settings.topics.orders)?);
@@ -87,9 +88,10 @@ impl Fetcher {
         self.started.retain(|started| started.partition != partition);
     }
 
-    /// Lets the client write its log.
+    /// Lets the client write its log, and reminds it of its brokers.
     pub(crate) fn serve(&self) {
         drop(self.client.poll(Duration::ZERO));
+        remind(&self.client);
     }
 
     /// Hands on what has come of the next partition that has something. Returns the number of

@@ -12,6 +12,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::LogError;
 
+use crate::bootstrap::remind;
 use crate::ends::{End, INTERVAL_MS, Watching};
 use crate::errors::{Rights, log_error};
 use crate::logging::{Logging, serve};
@@ -29,8 +30,6 @@ const SILENCE_MAX: Duration = Duration::from_secs(5);
 const AWAY_PAUSE: Duration = Duration::from_secs(1);
 /// ... waiting so long for each answer.
 const PROBE_WAIT: Duration = Duration::from_millis(300);
-/// A client that has reached nobody for so long is replaced.
-const CLIENT_LOST: Duration = Duration::from_secs(15);
 /// Fetched records that may wait in memory for each partition, in KiB.
 const FETCHED_KIB_MAX: u32 = 1_024;
 
@@ -48,15 +47,12 @@ pub struct Followed {
 
 /// See the module's documentation.
 pub struct Follower {
-    settings: Settings,
     topic: String,
     consumer: BaseConsumer<Watching>,
     rights: Rights,
     /// By partition, the offset at which it ended at the start, until that is reached. A partition that
     /// is written to all the time is never seen to be at its end.
     ends: Vec<Option<i64>>,
-    /// By partition, where reading goes on; none: at the oldest record.
-    next: Vec<Option<i64>>,
     away: Option<Away>,
     /// When the brokers were last heard of, by a record or an answer.
     heard_at: Instant,
@@ -66,17 +62,15 @@ pub struct Follower {
 #[derive(Debug, Clone)]
 struct Away {
     error: LogError,
-    /// Since when this client has tried.
-    since: Instant,
     asked_at: Instant,
 }
 
 impl std::fmt::Debug for Follower {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Follower { topic, ends, next, away, .. } = self;
+        let Follower { topic, ends, away, .. } = self;
         let mut shown = formatter.debug_struct("Follower");
-        shown.field("topic", topic).field("ends", ends).field("next", next);
-        shown.field("away", away).finish_non_exhaustive()
+        shown.field("topic", topic).field("ends", ends).field("away", away);
+        shown.finish_non_exhaustive()
     }
 }
 
@@ -107,11 +101,9 @@ impl Follower {
         };
         let ends: Vec<Option<i64>> =
             (0..).take(partitions).map(end).collect::<Result<_, LogError>>()?;
-        let next = vec![None; partitions];
-        assign(&consumer, topic, &next)?;
+        assign(&consumer, topic, partitions)?;
         let topic = topic.to_owned();
-        let heard_at = Instant::now();
-        Ok(Follower { settings, topic, consumer, rights, ends, next, away: None, heard_at })
+        Ok(Follower { topic, consumer, rights, ends, away: None, heard_at: Instant::now() })
     }
 
     /// Hands on keys and values of what has come; waits at most `wait` for the first, longer only to find
@@ -134,7 +126,6 @@ impl Follower {
                     on_record(message.key(), message.payload());
                     records += 1;
                     let (at, next) = (index(message.partition()), message.offset() + 1);
-                    self.next[at] = Some(next);
                     self.ends[at] = self.ends[at].filter(|end| next < *end);
                 }
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
@@ -145,6 +136,7 @@ impl Follower {
             }
             wait = Duration::ZERO;
         }
+        remind(&self.consumer);
         if records > 0 {
             self.hear();
         } else {
@@ -168,14 +160,12 @@ impl Follower {
     fn note(&mut self, error: LogError) -> LogError {
         let now = Instant::now();
         if let (LogError::Retry(_), None) = (&error, &self.away) {
-            self.away = Some(Away { error: error.clone(), since: now, asked_at: now });
+            self.away = Some(Away { error: error.clone(), asked_at: now });
         }
         error
     }
 
-    /// A client tells once that its brokers are away, and not when they are back, so they are asked. One
-    /// that has reached nobody for long is replaced: librdkafka can lose sight of all brokers for good when
-    /// the last one that it knew was restarted.
+    /// A client tells once that its brokers are away, and not when they are back, so they are asked.
     fn look_for_brokers(&mut self) -> Result<(), LogError> {
         let asked_at = self.away.as_ref().map_or(self.heard_at, |away| away.asked_at);
         let pause = if self.away.is_some() { AWAY_PAUSE } else { SILENCE_MAX };
@@ -187,22 +177,13 @@ impl Follower {
                     let error = log_error("asking whether the brokers are there", &error);
                     let error = logging(&self.consumer).explained_in_passing(error);
                     drop(self.note(error));
-                    self.replace_client_if_lost()?;
+                    if let Some(away) = &mut self.away {
+                        away.asked_at = Instant::now();
+                    }
                 }
             }
         }
         self.away.as_ref().map_or(Ok(()), |away| Err(away.error.clone()))
-    }
-
-    fn replace_client_if_lost(&mut self) -> Result<(), LogError> {
-        let Some(away) = &mut self.away else { return Ok(()) };
-        away.asked_at = Instant::now();
-        if away.since.elapsed() >= CLIENT_LOST {
-            away.since = away.asked_at;
-            self.consumer = client(&self.settings, &self.topic)?;
-            assign(&self.consumer, &self.topic, &self.next)?;
-        }
-        Ok(())
     }
 
     fn trouble(&self, error: &KafkaError) -> LogError {
@@ -221,7 +202,7 @@ impl Follower {
 fn client(settings: &Settings, topic: &str) -> Result<BaseConsumer<Watching>, LogError> {
     let mut config = settings.reader();
     config.set("statistics.interval.ms", INTERVAL_MS);
-    let client = config.create_with_context(Watching::new("follower", topic));
+    let client = config.create_with_context(Watching::new("follower", topic, settings));
     client.map_err(|error| log_error("making the client that follows", &error))
 }
 
@@ -229,15 +210,15 @@ fn logging(consumer: &BaseConsumer<Watching>) -> &Logging {
     (**consumer.context()).as_ref()
 }
 
+/// From the oldest record of every partition on.
 fn assign(
     consumer: &BaseConsumer<Watching>,
     topic: &str,
-    next: &[Option<i64>],
+    partitions: usize,
 ) -> Result<(), LogError> {
-    let mut list = TopicPartitionList::with_capacity(next.len());
-    for (number, next) in (0..).zip(next) {
-        let from = next.map_or(NativeOffset::Beginning, NativeOffset::Offset);
-        list.add_partition_offset(topic, number, from)
+    let mut list = TopicPartitionList::with_capacity(partitions);
+    for number in (0..).take(partitions) {
+        list.add_partition_offset(topic, number, NativeOffset::Beginning)
             .map_err(|error| log_error("starting to follow", &error))?;
     }
     consumer.assign(&list).map_err(|error| log_error("starting to follow", &error))

@@ -16,6 +16,7 @@ mod absence;
 pub mod admin;
 pub mod answers;
 mod batch;
+mod bootstrap;
 mod ends;
 mod errors;
 mod fetcher;

@@ -20,6 +20,7 @@ use rdkafka::error::KafkaError;
 use rdkafka::producer::{DeliveryResult, ProducerContext};
 use rdkafka::types::{RDKafka, RDKafkaErrorCode};
 
+use crate::bootstrap::{Bootstrap, remind};
 use crate::errors::{Rights, log_error};
 use crate::settings::Settings;
 
@@ -34,6 +35,8 @@ pub(crate) struct Logging {
     obstacle: Mutex<Option<Obstacle>>,
     /// Who this is to the brokers, and the input's topic, where a refusal is told with them.
     rights: Option<(Rights, String)>,
+    /// Where the brokers are, for a client that has forgotten them.
+    pub(crate) bootstrap: Bootstrap,
 }
 
 /// What stands between a client and its brokers, which the call that waits in vain does not tell.
@@ -76,14 +79,20 @@ impl Obstacle {
 }
 
 impl Logging {
-    pub(crate) fn new(client: &'static str) -> Logging {
-        Logging { client, callbacks: AtomicU64::new(0), obstacle: Mutex::new(None), rights: None }
+    pub(crate) fn new(client: &'static str, settings: &Settings) -> Logging {
+        Logging {
+            client,
+            callbacks: AtomicU64::new(0),
+            obstacle: Mutex::new(None),
+            rights: None,
+            bootstrap: Bootstrap::of(settings),
+        }
     }
 
     /// The same of a client that writes to the input, or asks for the group's offsets.
     pub(crate) fn with_rights(client: &'static str, settings: &Settings) -> Logging {
         let rights = Some((Rights::of(settings), settings.topics.orders.clone()));
-        Logging { rights, ..Logging::new(client) }
+        Logging { rights, ..Logging::new(client, settings) }
     }
 
     /// Why a record for the input could not be delivered.
@@ -164,6 +173,9 @@ impl ClientContext for Logging {
         let Some(code) = error.rdkafka_error_code().filter(|code| *code != PARTITION_END) else {
             return;
         };
+        if code == RDKafkaErrorCode::AllBrokersDown {
+            self.bootstrap.lose();
+        }
         let denial = || {
             let (rights, _) = self.rights.as_ref()?;
             let group_only = Some(code).filter(|code| *code == GROUP_REFUSED)?;
@@ -190,16 +202,17 @@ impl AsRef<Logging> for Logging {
     }
 }
 
-/// Lets a client that reads nothing write its log, without waiting.
+/// Lets a client that reads nothing write its log, without waiting, and reminds it of its brokers.
 pub(crate) fn serve<C: ConsumerContext + AsRef<Logging>>(client: &BaseConsumer<C>) {
     loop {
         let logging: &Logging = (**client.context()).as_ref();
         let callbacks = logging.callbacks();
         let came = client.poll(Duration::ZERO).is_some();
         if !came && logging.callbacks() == callbacks {
-            return;
+            break;
         }
     }
+    remind(client);
 }
 
 impl ProducerContext for Logging {
@@ -329,7 +342,7 @@ mod logging_tests {
     use super::*;
 
     fn told(code: RDKafkaErrorCode, reason: &str, error: LogError) -> LogError {
-        let logging = Logging::new("test");
+        let logging = Logging::new("test", &Settings::new("localhost:9092", "group", "id"));
         logging.error(KafkaError::Global(code), reason);
         logging.explained(error)
     }
@@ -355,7 +368,7 @@ mod logging_tests {
 
     #[test]
     fn what_stood_in_the_way_is_forgotten_once_brokers_answer() {
-        let logging = Logging::new("test");
+        let logging = Logging::new("test", &Settings::new("localhost:9092", "group", "id"));
         logging.error(KafkaError::Global(RDKafkaErrorCode::Authentication), "SASL said no");
         assert!(logging.is_hopeless());
         logging.reached();

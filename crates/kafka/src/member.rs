@@ -19,6 +19,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::absence::Absence;
+use crate::bootstrap::remind;
 use crate::errors::{Rights, is_missing, log_error};
 use crate::logging::Logging;
 use crate::metadata::{GroupMetadata, Identity};
@@ -128,6 +129,7 @@ impl Member {
                 break;
             }
         }
+        remind(&self.consumer);
         self.take_in();
         if let Some((code, why)) = self.consumer.client().fatal_error() {
             return self.on_fatal(code, &why);
@@ -388,7 +390,7 @@ impl std::fmt::Debug for Member {
 fn client(settings: &Settings, wake: &Arc<Wake>) -> Result<BaseConsumer<Rebalances>, LogError> {
     let mut consumer: BaseConsumer<Rebalances> = settings
         .member()
-        .create_with_context(Rebalances::new())
+        .create_with_context(Rebalances::new(settings))
         .map_err(|error| log_error("making the group's client", &error))?;
     let wake = wake.clone();
     consumer.set_nonempty_callback(move || wake.signal());
@@ -413,9 +415,9 @@ struct Rebalance {
 }
 
 impl Rebalances {
-    fn new() -> Rebalances {
+    fn new(settings: &Settings) -> Rebalances {
         Rebalances {
-            logging: Logging::new("member"),
+            logging: Logging::new("member", settings),
             recorded: Mutex::default(),
             closing: AtomicBool::new(false),
         }
@@ -424,6 +426,12 @@ impl Rebalances {
     fn lock(&self) -> MutexGuard<'_, VecDeque<Rebalance>> {
         // Nothing can panic while a rebalance is pushed or popped.
         self.recorded.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl AsRef<Logging> for Rebalances {
+    fn as_ref(&self) -> &Logging {
+        &self.logging
     }
 }
 

@@ -34,6 +34,7 @@ use crate::settings::Settings;
 
 /// Longest wait in one call of `rd_kafka_flush`, so that failed deliveries are noticed.
 const FLUSH_SLICE_MS: c_int = 20;
+const ALL_BROKERS_DOWN: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 
 /// See the module's documentation.
 pub(crate) struct Producer {
@@ -154,7 +155,7 @@ impl Producer {
             &config,
             native_config,
             RDKafkaType::RD_KAFKA_PRODUCER,
-            Context(Logging::new("producer")),
+            Context(Logging::new("producer", settings)),
         )
         .map_err(failed)?;
         let topics = topic_handles(client.native_ptr(), settings)?;
@@ -227,10 +228,13 @@ impl Producer {
         Err(error.into())
     }
 
-    /// Serves what librdkafka has to say, without waiting.
+    /// Serves what librdkafka has to say, without waiting, and reminds it of its brokers.
     pub(crate) fn serve(&self) {
         // SAFETY: the client is alive, and so is each event while it is taken in.
-        unsafe { each_event(self.ptr(), |event| self.take_in(event)) };
+        unsafe {
+            each_event(self.ptr(), |event| self.take_in(event));
+            self.client.context().0.bootstrap.remind(self.ptr());
+        }
     }
 
     /// # Safety
@@ -253,6 +257,9 @@ impl Producer {
                     }
                 },
                 _ => {
+                    if native::rd_kafka_event_error(event) == ALL_BROKERS_DOWN {
+                        self.client.context().0.bootstrap.lose();
+                    }
                     let line = write_event("producer", event);
                     if let Some(topic) = line.as_deref().and_then(refused_topic) {
                         Observed::note(&self.observed.refused_topic, || topic.to_owned());

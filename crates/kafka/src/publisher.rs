@@ -110,6 +110,9 @@ impl Publisher {
     /// Serves what is under way, for about `wait`.
     pub fn serve(&self, wait: Duration) {
         self.producer.poll(wait);
+        let Deliveries { logging, .. } = self.producer.context().as_ref();
+        // SAFETY: the producer keeps its client alive.
+        unsafe { logging.bootstrap.remind(self.producer.client().native_ptr()) };
     }
 
     /// Waits until every record is delivered or has failed.

@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::{LogError, Partition};
 
+use crate::bootstrap::remind;
 use crate::errors::{Rights, log_error};
 use crate::logging::Logging;
 use crate::offsets::refused;
@@ -96,7 +97,7 @@ impl PartitionReader {
         let failed = |doing: &str, error: &KafkaError| log_error(doing, error);
         let consumer: BaseConsumer<Logging> = settings
             .reader()
-            .create_with_context(Logging::new("reader"))
+            .create_with_context(Logging::new("reader", settings))
             .map_err(|error| failed("making the client that reads", &error))?;
         let number = i32::try_from(partition)
             .map_err(|_| LogError::Fatal(format!("there is no partition {partition}")))?;
@@ -131,6 +132,7 @@ impl PartitionReader {
 
     /// Polls once; none if nothing came.
     fn poll(&mut self) -> Result<Option<OwnedRecord>, LogError> {
+        remind(&self.consumer);
         match self.consumer.poll(POLL_WAIT) {
             Some(Ok(message)) => {
                 self.heard_at = Instant::now();

@@ -13,6 +13,7 @@ use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
 
 use pipeline::log::{LogError, Partition};
 
+use crate::bootstrap::remind;
 use crate::errors::{Rights, log_error};
 use crate::logging::Logging;
 use crate::reader::{OwnedRecord, is_about_the_group, owned};
@@ -80,7 +81,7 @@ impl SpanReader {
         let topic = settings.topics.orders.clone();
         let consumer: BaseConsumer<Logging> = settings
             .reader()
-            .create_with_context(Logging::new("span"))
+            .create_with_context(Logging::new("span", settings))
             .map_err(|error| log_error("making the client that reads", &error))?;
         let rights = Rights::of(settings);
         let asking = Asking { consumer: &consumer, rights: &rights, topic: &topic };
@@ -143,6 +144,7 @@ impl SpanReader {
             }
             wait = Duration::ZERO;
         }
+        remind(&self.consumer);
         Ok(self.refuse_silence()?)
     }
 

@@ -43,6 +43,8 @@ impl Ticks {
     /// Lets the client write its log and forget what was delivered.
     pub(crate) fn serve(&self) {
         self.producer.poll(Duration::ZERO);
+        // SAFETY: the producer keeps its client alive.
+        unsafe { self.producer.context().bootstrap.remind(self.producer.client().native_ptr()) };
     }
 }
 
