@@ -340,6 +340,26 @@ fn a_topic_that_is_created_late_is_waited_for() {
     worker.until("everything is assigned", |worker| worker.assigned().len() == 2);
 }
 
+/// The client refuses it at once, on another thread than the worker's.
+#[test]
+fn a_transaction_is_not_committed_without_an_output_that_the_client_refuses() {
+    let Some(harness) = KafkaHarness::new() else { return };
+    let mut worker = Worker::owning(&harness, 2);
+    worker.produce(Topic::Settled, 0, &["before"]);
+    assert_eq!(worker.log.commit(&[commit_of(0, 1, "")]), CommitOutcome::Committed);
+    worker.produce(Topic::Settled, 0, &["with it"]);
+    let nowhere = outputs(Topic::Settled, 99, &["refused"]);
+    let produced = worker.log.produce(&nowhere, 0);
+    let outcome = worker.log.commit(&[commit_of(0, 2, "")]);
+    assert!(produced.is_err() || matches!(outcome, CommitOutcome::Unknown(_)), "{outcome:?}");
+    worker.replace_producer();
+    assert_eq!(texts(&harness, Topic::Settled, 0), ["before"]);
+    assert_eq!(committed(&harness, 0).offset, Some(Offset(1)));
+    // The next one begins anew.
+    worker.produce(Topic::Settled, 0, &["after"]);
+    assert_eq!(worker.log.commit(&[commit_of(0, 2, "")]), CommitOutcome::Committed);
+}
+
 #[test]
 fn a_missing_topic_and_a_bad_property_are_fatal() {
     let Some(harness) = KafkaHarness::new() else { return };

@@ -134,9 +134,6 @@ impl Battle {
             Fault::SnapshotsGone => self.hide_snapshots(draw)?,
         };
         let took = self.recovered(&struck.recovery, fault.title())?;
-        if fault.may_hang_clients() {
-            self.report.stalled += self.fleet.take_stalled();
-        }
         self.report.add(fault, struck.strikes, took);
         self.played += 1;
         say(&format!(

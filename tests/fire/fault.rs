@@ -82,13 +82,6 @@ impl Fault {
         }
     }
 
-    /// Whether the client library may hang for ever afterwards, so that the watchdog has to end the
-    /// process: where the only broker vanishes from its own metadata for a moment, a call that waits for
-    /// the group's coordinator is never answered (librdkafka issues 5456 and 5511).
-    pub fn may_hang_clients(self) -> bool {
-        matches!(self, Fault::BrokerKill | Fault::BrokerRestart | Fault::BrokerPause)
-    }
-
     /// From when its recovery counts.
     pub fn counts_from(self) -> &'static str {
         match self {

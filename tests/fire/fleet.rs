@@ -13,8 +13,6 @@ use crate::stage::Stage;
 
 /// Longest that an orderly stop may take, its drain of 10 s included.
 const STOP_MAX: Duration = Duration::from_secs(60);
-/// How a process says that its watchdog ends it.
-const STALLED: &str = "its loop has not turned for";
 /// How many of its last lines a process shows.
 const LAST_LINES: usize = 15;
 
@@ -189,14 +187,6 @@ impl Fleet {
             self.leave(0)?;
         }
         Ok(())
-    }
-
-    /// How many processes were ended by their own watchdog since this was last asked; they do not count
-    /// as having ended by themselves.
-    pub(super) fn take_stalled(&mut self) -> usize {
-        let before = self.ended.len();
-        self.ended.retain(|words| !words.contains(STALLED));
-        before - self.ended.len()
     }
 
     /// What ended by itself so far.

@@ -19,8 +19,6 @@ pub struct Report {
     pub skipped: BTreeMap<Fault, String>,
     /// Processes that ended without having been killed, and what they said last.
     pub ended: Vec<String>,
-    /// Processes that were ended by their own watchdog, where [`Fault::may_hang_clients`].
-    pub stalled: usize,
     /// Transactions committed by thawed processes before they knew what they had lost.
     pub zombie_commits: u64,
     /// Records that the broker acknowledged to the publisher.
@@ -91,7 +89,6 @@ impl Report {
             "faults": faults,
             "skipped": skipped,
             "ended": self.ended,
-            "stalled": self.stalled,
             "published": self.published,
             "inputs": self.verdict.inputs,
             "outputs": self.verdict.outputs,
@@ -128,10 +125,6 @@ impl fmt::Display for Report {
         }
         for ended in &self.ended {
             writeln!(f, "{ended}")?;
-        }
-        if self.stalled > 0 {
-            let stalled = self.stalled;
-            writeln!(f, "{stalled} ended by their watchdog: a call of the client library hung")?;
         }
         let Verdict { inputs, outputs, zeros, findings } = &self.verdict;
         writeln!(

@@ -5,9 +5,9 @@
 //! [`admin`] creates and checks the topics. It knows partitions, offsets and bytes, no orders.
 //!
 //! A worker has three clients of librdkafka: a group member that never fetches, a fetcher that
-//! belongs to no group, and the producer. Membership and reading are apart so that a partition can
-//! be started and stopped at will without touching the group protocol, in which every assignment
-//! and every revocation has to be answered exactly once.
+//! belongs to no group, and the producer, which a thread of its own calls. Membership and reading are
+//! apart so that a partition can be started and stopped at will without touching the group protocol,
+//! in which every assignment and every revocation has to be answered exactly once.
 //!
 //! Invariant: nothing is committed for a partition after the group took it away, because every
 //! commit carries the member and the generation under which the worker was last told what it owns.
@@ -17,6 +17,7 @@ pub mod admin;
 pub mod answers;
 mod batch;
 mod bootstrap;
+mod courier;
 mod ends;
 mod errors;
 mod fetcher;

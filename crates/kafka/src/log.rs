@@ -11,13 +11,13 @@ use ledger::units::Offset;
 use pipeline::log::{CommitOutcome, Event, Log, LogError, Partition, PartitionCommit, Queues};
 use rdkafka::error::KafkaResult;
 use rdkafka::topic_partition_list::{Offset as NativeOffset, TopicPartitionList};
-use rdkafka::types::RDKafkaErrorCode;
-use wire::{Output, Outputs, Topic};
+use wire::{Outputs, Topic};
 
+use crate::courier::{Courier, Ending};
 use crate::errors::{Class, Rights, class};
 use crate::fetcher::Fetcher;
 use crate::member::{Kind, Member};
-use crate::producer::{Producer, TransactionError};
+use crate::producer::{Producer, Refused};
 use crate::settings::Settings;
 use crate::ticks::Ticks;
 use crate::wake::Wake;
@@ -27,8 +27,6 @@ const INITIALISE_SLICE: Duration = Duration::from_millis(100);
 /// Pause between two questions whether trouble that a poll has told of is over.
 const OVER_PAUSE: Duration = Duration::from_millis(500);
 const NO_PRODUCER: &str = "there is no producer yet";
-/// Longest pause between two attempts to hand a record to a full producer.
-const FULL_PAUSE: Duration = Duration::from_millis(5);
 
 /// See the module's documentation. It must be dropped by the thread that uses it; that leaves the
 /// group and can take as long as the group's coordinator takes to answer.
@@ -43,7 +41,8 @@ pub struct KafkaLog {
     wake: Arc<Wake>,
     member: Member,
     fetcher: Fetcher,
-    producer: Option<Producer>,
+    /// With the producer, once its transactions are initialised.
+    courier: Option<Courier>,
     /// A producer whose transactions are being initialised.
     next_producer: Option<Producer>,
     ticks: Option<Ticks>,
@@ -64,7 +63,7 @@ impl KafkaLog {
         Ok(KafkaLog {
             member: Member::new(&settings, &wake)?,
             fetcher: Fetcher::new(&settings, wake.clone())?,
-            producer: None,
+            courier: None,
             next_producer: None,
             ticks: None,
             wake,
@@ -100,7 +99,7 @@ impl KafkaLog {
             let changed = self.hand_on_changes(on_event);
             served?;
             self.fetcher.serve();
-            self.producer.iter().for_each(Producer::serve);
+            self.courier.iter().for_each(|courier| courier.producer().serve());
             self.ticks.iter().for_each(Ticks::serve);
             let records = self.fetcher.hand_on(on_event);
             if let Some(partition) = self.fetcher.take_missed() {
@@ -136,7 +135,7 @@ impl KafkaLog {
         let initialised = producer.init_transactions(wait);
         producer.serve();
         match &initialised {
-            Ok(()) => self.producer = Some(producer),
+            Ok(()) => self.courier = Some(Courier::start(producer, self.transaction_timeout())?),
             // The broker is still ending what the last producer left open. This client would ask
             // again half a second later, a new one asks at once.
             Err(error) if error.is_concurrent() => {}
@@ -147,52 +146,28 @@ impl KafkaLog {
         initialised.map_err(|error| error.into_log_error(&self.rights))
     }
 
-    fn producer(&self) -> Result<&Producer, LogError> {
-        self.producer.as_ref().ok_or_else(|| LogError::Transaction(NO_PRODUCER.to_owned()))
+    fn courier(&mut self) -> Result<&mut Courier, LogError> {
+        self.courier.as_mut().ok_or_else(|| LogError::Transaction(NO_PRODUCER.to_owned()))
     }
 
     fn transaction_timeout(&self) -> Duration {
         Duration::from_millis(self.settings.transaction_timeout_ms.into())
     }
 
-    /// Hands one output on; waits while the producer is full.
-    fn produce_one(
-        &self,
-        producer: &Producer,
-        output: &Output<'_>,
-    ) -> Result<(), RDKafkaErrorCode> {
-        let mut deadline = None;
-        loop {
-            match producer.produce(output) {
-                Err(code @ RDKafkaErrorCode::QueueFull) => {
-                    let now = Instant::now();
-                    if now >= *deadline.get_or_insert(now + self.transaction_timeout()) {
-                        return Err(code);
-                    }
-                    producer.flush(now + FULL_PAUSE);
-                }
-                other => return other,
-            }
-        }
-    }
-
     /// What a record's refusal by the producer means.
-    fn not_produced(
-        &mut self,
-        topic: Topic,
-        partition: Partition,
-        code: RDKafkaErrorCode,
-    ) -> LogError {
+    fn not_produced(&mut self, refused: Refused) -> CommitOutcome {
+        let Refused { topic, partition, code } = refused;
         let name = self.settings.topics.output(topic);
         if class(code) == Class::Missing {
             self.member.miss(name, partition);
         }
         let message = format!("producing to {name} {partition}: {code}");
-        match self.rights.with_code("Write", name, code, message) {
-            // What was handed on before stays in the transaction, so it cannot be repeated.
-            LogError::Retry(message) => LogError::Transaction(message),
-            error => error,
+        let error = self.rights.with_code("Write", name, code, message);
+        if let LogError::Fatal(why) = &error {
+            self.denied = Some(why.clone());
         }
+        // What was handed on before stays in the transaction, so it cannot be repeated.
+        CommitOutcome::Unknown(error.to_string())
     }
 
     fn offsets(&self, commits: &[PartitionCommit]) -> KafkaResult<TopicPartitionList> {
@@ -209,7 +184,7 @@ impl KafkaLog {
 
     /// What the brokers' ACLs do not allow, if that is why a transaction was refused.
     fn denial(&self) -> Option<String> {
-        let (code, topic) = self.producer.as_ref()?.refusal()?;
+        let (code, topic) = self.courier.as_ref()?.producer().refusal()?;
         let outputs = || Topic::ALL.map(|topic| self.settings.topics.output(topic)).join(" or ");
         let denial = self.rights.denial(code, "Write", &topic.unwrap_or_else(outputs))?;
         Some(format!("committing: {denial}"))
@@ -220,74 +195,29 @@ impl KafkaLog {
         self.denied.take().map_or(Ok(()), |denied| Err(LogError::Fatal(denied)))
     }
 
-    /// Sends the offsets, flushes and commits; whatever is not plainly committed is an error.
-    fn commit_transaction(&mut self, commits: &[PartitionCommit]) -> Result<(), CommitOutcome> {
-        let unknown = |why: String| CommitOutcome::Unknown(why);
-        let wait = self.transaction_timeout();
-        let deadline = Instant::now() + wait;
-        let offsets = self.offsets(commits).map_err(|error| unknown(error.to_string()))?;
+    /// What ends the transaction, if the group still has it so; why not, if it has not.
+    fn ending(&mut self, commits: &[PartitionCommit]) -> Result<Ending, String> {
+        let offsets = self.offsets(commits).map_err(|error| error.to_string())?;
         // Without offsets nothing is claimed that the group could have given to somebody else.
         let group = match commits {
             [] => None,
             _ => {
                 let partitions = commits.iter().map(|commit| commit.partition);
-                Some(self.member.metadata_for(partitions).map_err(unknown)?)
+                Some(self.member.metadata_for(partitions)?)
             }
         };
-        let producer = self.producer.as_ref().ok_or_else(|| unknown(NO_PRODUCER.to_owned()))?;
-        if let Some(group) = group {
-            let mut refused = None;
-            let send = || {
-                producer.send_offsets(&offsets, &group, wait).inspect_err(|error| {
-                    refused = error.abortable.then(|| error.to_string());
-                })
-            };
-            if let Err(outcome) = retried(deadline, send) {
-                return Err(match refused {
-                    Some(why) => abort(producer, deadline, why),
-                    None => outcome,
-                });
-            }
-        }
-        if !producer.flush(deadline) {
-            return Err(unknown("outputs are not acknowledged".to_owned()));
-        }
-        if let Some(failed) = producer.failed_delivery() {
-            return Err(unknown(failed.to_string()));
-        }
-        retried(deadline, || producer.commit(wait))?;
-        producer.suspicion().map_or(Ok(()), |why| Err(CommitOutcome::CommittedSuspect(why)))
+        Ok(Ending { offsets, group })
     }
-}
 
-/// Ends a transaction that has failed for the reason given; what became of it.
-fn abort(producer: &Producer, deadline: Instant, why: String) -> CommitOutcome {
-    let aborted = retried(deadline, || {
-        producer.serve();
-        producer.abort()
-    });
-    // The records that were taken back say so.
-    producer.serve();
-    let failed_delivery = || producer.failed_delivery().map(|failed| failed.to_string());
-    match (aborted, producer.suspicion().or_else(failed_delivery)) {
-        (Ok(()), None) => CommitOutcome::Aborted(why),
-        (Ok(()), Some(suspicion)) => CommitOutcome::Unknown(format!("{why}; {suspicion}")),
-        (Err(outcome), _) => outcome,
-    }
-}
-
-/// Makes a call until it succeeds, as long as it can be repeated and there is time.
-fn retried(
-    deadline: Instant,
-    mut call: impl FnMut() -> Result<(), TransactionError>,
-) -> Result<(), CommitOutcome> {
-    loop {
-        match call() {
-            Ok(()) => return Ok(()),
-            Err(error) if error.fenced() => return Err(CommitOutcome::Fenced(error.to_string())),
-            Err(error) if error.retriable && Instant::now() < deadline => {}
-            Err(error) => return Err(CommitOutcome::Unknown(error.to_string())),
-        }
+    fn commit_transaction(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
+        let ending = match self.ending(commits) {
+            Ok(ending) => ending,
+            Err(why) => return CommitOutcome::Unknown(why),
+        };
+        let Some(courier) = &mut self.courier else {
+            return CommitOutcome::Unknown(NO_PRODUCER.to_owned());
+        };
+        courier.commit(ending).unwrap_or_else(|refused| self.not_produced(refused))
     }
 }
 
@@ -340,7 +270,7 @@ impl Log for KafkaLog {
 
     fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
         self.check_denied()?;
-        self.producer = None;
+        self.courier = None;
         let deadline = Instant::now() + wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -353,24 +283,18 @@ impl Log for KafkaLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        self.producer()?.begin().map_err(|error| error.into_log_error(&self.rights))
+        let begun = self.courier()?.producer().begin();
+        begun.map_err(|error| error.into_log_error(&self.rights))
     }
 
     fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError> {
-        let producer = self.producer()?;
-        // By index: skipping through the iterator would look at everything before `first`.
-        let mut outputs = (first..outputs.len()).filter_map(|index| outputs.get(index));
-        let produced = outputs.try_for_each(|output| {
-            let failed = |code| (output.topic, output.partition, code);
-            self.produce_one(producer, &output).map_err(failed)
-        });
-        produced.map_err(|(topic, partition, code)| self.not_produced(topic, partition, code))
+        self.courier()?.produce(outputs, first)
     }
 
     fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
-        let outcome = self.commit_transaction(commits).err().unwrap_or(CommitOutcome::Committed);
+        let outcome = self.commit_transaction(commits);
         if outcome != CommitOutcome::Committed {
-            self.denied = self.denial();
+            self.denied = self.denied.take().or_else(|| self.denial());
         }
         if matches!(outcome, CommitOutcome::Unknown(_)) {
             // The client keeps records for a topic that the brokers do not know, and says nothing.
@@ -400,9 +324,10 @@ impl Log for KafkaLog {
     }
 
     fn queues(&self) -> Queues {
+        let unacknowledged = |courier: &Courier| courier.producer().unacknowledged();
         Queues {
             fetched: self.fetcher.waiting(),
-            unacknowledged: self.producer.as_ref().map_or(0, Producer::unacknowledged),
+            unacknowledged: self.courier.as_ref().map_or(0, unacknowledged),
         }
     }
 }

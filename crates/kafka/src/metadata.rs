@@ -56,6 +56,9 @@ impl GroupMetadata {
     }
 }
 
+// SAFETY: it is a copy, without ties to the client or the thread that made it.
+unsafe impl Send for GroupMetadata {}
+
 impl Drop for GroupMetadata {
     fn drop(&mut self) {
         // SAFETY: the object is ours and is not used again.

@@ -9,12 +9,12 @@
 //! before the call that waits for that transaction returns.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
-use std::fmt;
 use std::ptr::{self, NonNull};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use std::{fmt, mem};
 
-use pipeline::log::LogError;
+use pipeline::log::{LogError, Partition};
 use rdkafka::ClientContext;
 use rdkafka::bindings as native;
 use rdkafka::client::Client;
@@ -25,7 +25,7 @@ use rdkafka::types::{
     RDKafka, RDKafkaConf, RDKafkaErrorCode, RDKafkaHeaders, RDKafkaRespErr, RDKafkaTopic,
     RDKafkaType,
 };
-use wire::{Output, Topic};
+use wire::{Output, Outputs, Topic};
 
 use crate::errors::{Class, Rights, class, log_error, unreachable};
 use crate::logging::{Logging, each_event, string, write_event};
@@ -34,6 +34,8 @@ use crate::settings::Settings;
 
 /// Longest wait in one call of `rd_kafka_flush`, so that failed deliveries are noticed.
 const FLUSH_SLICE_MS: c_int = 20;
+/// Longest pause between two attempts to hand a record to a full client.
+const FULL_PAUSE: Duration = Duration::from_millis(5);
 const ALL_BROKERS_DOWN: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR__ALL_BROKERS_DOWN;
 
 /// See the module's documentation.
@@ -44,6 +46,16 @@ pub(crate) struct Producer {
     client: Client<Context>,
     /// Outlives the client, whose threads write it through a pointer.
     observed: Arc<Observed>,
+    /// Outputs that the client may still read. Outlive it, too.
+    lent: Mutex<Vec<Outputs>>,
+}
+
+/// An output that the client did not take, and why.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Refused {
+    pub(crate) topic: Topic,
+    pub(crate) partition: Partition,
+    pub(crate) code: RDKafkaErrorCode,
 }
 
 /// An error of a transactional call.
@@ -160,7 +172,7 @@ impl Producer {
         .map_err(failed)?;
         let topics = topic_handles(client.native_ptr(), settings)?;
         let settled = settings.topics.output(Topic::Settled).to_owned();
-        Ok(Producer { topics, settled, client, observed })
+        Ok(Producer { topics, settled, client, observed, lent: Mutex::default() })
     }
 
     /// Fences every older producer of the same id and decides what it left open. To be called
@@ -186,8 +198,60 @@ impl Producer {
         unsafe { self.result(native::rd_kafka_begin_transaction(self.ptr())) }
     }
 
-    /// Hands a copy of the output on. `QueueFull` asks to call again after [`Self::serve`].
-    pub(crate) fn produce(&self, output: &Output<'_>) -> Result<(), RDKafkaErrorCode> {
+    /// Lends the client a batch, which it reads without a copy, up to the first output that it does not
+    /// take. Waits while it is full, for at most `patience`.
+    pub(crate) fn produce(&self, batch: Outputs, patience: Duration) -> Result<(), Refused> {
+        let mut lent = self.lent();
+        lent.push(batch);
+        let outputs = lent.last().into_iter().flat_map(Outputs::iter);
+        for output in outputs {
+            let Output { topic, partition, .. } = output;
+            // SAFETY: the batch is among those that are lent.
+            let produced = unsafe { self.produce_when_not_full(&output, patience) };
+            produced.map_err(|code| Refused { topic, partition, code })?;
+        }
+        Ok(())
+    }
+
+    /// The batches that the client reads no longer: all, or none while a record is under way.
+    pub(crate) fn take_back(&self) -> Vec<Outputs> {
+        let mut lent = self.lent();
+        if self.unacknowledged() == 0 { mem::take(&mut *lent) } else { Vec::new() }
+    }
+
+    fn lent(&self) -> MutexGuard<'_, Vec<Outputs>> {
+        // Nothing can panic while a batch is pushed.
+        self.lent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// # Safety
+    /// As that of [`Self::produce_one`].
+    unsafe fn produce_when_not_full(
+        &self,
+        output: &Output<'_>,
+        patience: Duration,
+    ) -> Result<(), RDKafkaErrorCode> {
+        let mut deadline = None;
+        loop {
+            // SAFETY: that is the caller's promise.
+            match unsafe { self.produce_one(output) } {
+                Err(code @ RDKafkaErrorCode::QueueFull) => {
+                    let now = Instant::now();
+                    if now >= *deadline.get_or_insert(now + patience) {
+                        return Err(code);
+                    }
+                    self.flush(now + FULL_PAUSE);
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// Hands one output on. `QueueFull` asks to call again after [`Self::serve`].
+    ///
+    /// # Safety
+    /// The output's value stays as it is until nothing is unacknowledged or the client is gone.
+    unsafe fn produce_one(&self, output: &Output<'_>) -> Result<(), RDKafkaErrorCode> {
         let topic = self.topics[output.topic as usize];
         let partition = i32::try_from(output.partition).expect("partitions come from the group");
         let timestamp = i64::try_from(output.timestamp.0).expect("times end at 10^15");
@@ -195,7 +259,8 @@ impl Producer {
         let (value, value_len) = parts(output.value);
         let headers = headers(output);
         // SAFETY: client and topic are alive, the arguments have the types that their tags demand,
-        // and key and value are so many bytes, which librdkafka copies before it returns.
+        // and key and value are so many bytes. librdkafka copies the key before it returns, and reads
+        // the value for as long as the caller promises.
         let error = unsafe {
             native::rd_kafka_producev(
                 self.ptr(),
@@ -203,8 +268,6 @@ impl Producer {
                 topic.as_ptr(),
                 native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_PARTITION,
                 partition,
-                native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_MSGFLAGS,
-                native::RD_KAFKA_MSG_F_COPY,
                 native::rd_kafka_vtype_t::RD_KAFKA_VTYPE_KEY,
                 key,
                 key_len,
@@ -363,6 +426,8 @@ impl Producer {
 
 // SAFETY: clients and topic handles of librdkafka may be used from any thread.
 unsafe impl Send for Producer {}
+// SAFETY: and from several; all else is behind locks.
+unsafe impl Sync for Producer {}
 
 impl Drop for Producer {
     /// Drops what has not been sent: an open transaction is decided by the next producer of the

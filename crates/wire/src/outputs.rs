@@ -112,6 +112,15 @@ impl Outputs {
         self.truncate(0);
     }
 
+    /// Replaces what is here by a copy of `other`'s outputs from index `first` on.
+    pub fn copy_from(&mut self, other: &Outputs, first: usize) {
+        self.clear();
+        let Some(start) = other.spans.get(first).map(|span| span.start) else { return };
+        self.append(&other.bytes[start..other.used]);
+        let moved = |span: &Span| Span { start: span.start - start, ..*span };
+        self.spans.extend(other.spans[first..].iter().map(moved));
+    }
+
     /// Forgets the outputs from index `len` on.
     pub fn truncate(&mut self, len: usize) {
         if let Some(first) = self.spans.get(len) {

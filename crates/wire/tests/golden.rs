@@ -426,6 +426,26 @@ fn batch_gives_back_what_was_pushed() {
 }
 
 #[test]
+fn copy_holds_the_outputs_from_a_number_on_and_nothing_of_before() {
+    let mut outputs = Outputs::new();
+    outputs.push(Topic::Status, 1, Millis(9), None, None);
+    outputs.push(Topic::Gmv, 2, Millis(8), Some(b""), Some(b"value"));
+    outputs.header("a", Some(b"b"));
+    Encoder::new("orders").dead_letter(&mut outputs, &cause(), AT, DeadLetter::Stale, "text");
+    outputs.push(Topic::Settled, 3, Millis(7), Some(b"key"), Some(b"last"));
+    let shown = |outputs: &Outputs, first: usize| -> Vec<String> {
+        outputs.iter().skip(first).map(|output| format!("{output:?}")).collect()
+    };
+    let mut copy = Outputs::new();
+    copy.push(Topic::Gmv, 9, Millis(1), Some(b"of"), Some(b"before"));
+    for first in 0..=outputs.len() + 1 {
+        copy.copy_from(&outputs, first);
+        assert_eq!(shown(&copy, 0), shown(&outputs, first), "from {first}");
+    }
+    assert_eq!((copy.len(), copy.bytes()), (0, 0));
+}
+
+#[test]
 fn topics_have_the_contracts_names() {
     let names = Topic::ALL.map(Topic::default_name);
     assert_eq!(names, ["orders.status", "orders.settled", "orders.dlq", "gmv"]);
