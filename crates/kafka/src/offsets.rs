@@ -69,6 +69,7 @@ impl KafkaOffsets {
     ) -> Result<(u64, u64), LogError> {
         let bounds = client.fetch_watermarks(topic, native(partition)?, self.answer_wait);
         if bounds.as_ref().is_err_and(is_missing) {
+            // So it is too for a client that has forgotten its brokers: it is reminded before it asks.
             serve(client);
             // Which is all that is said of a topic that may not be seen.
             let metadata = client.fetch_metadata(Some(topic), self.answer_wait);
