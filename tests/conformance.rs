@@ -305,6 +305,7 @@ macro_rules! for_each_conformance_test {
             outputs_offset_and_metadata_appear_together
             outputs_keep_key_timestamp_and_headers
             a_thousand_outputs_of_one_transaction_keep_their_order
+            reading_goes_on_while_a_transaction_ends
             what_was_not_committed_goes_with_its_producer
             a_newer_producer_fences_the_older_one
             a_partition_that_is_not_owned_cannot_be_committed
@@ -520,6 +521,34 @@ pub(crate) fn a_thousand_outputs_of_one_transaction_keep_their_order(harness: &i
         assert_eq!(worker.log.commit(&[commit_of(0, round, "")]), CommitOutcome::Committed);
     }
     assert_eq!(texts(harness, Topic::Status, 0), values.repeat(3));
+}
+
+pub(crate) fn reading_goes_on_while_a_transaction_ends(harness: &impl Harness) {
+    let mut worker = Worker::owning(harness, 2);
+    worker.start(0, 0);
+    let mut next = 0;
+    for round in 1..=5 {
+        worker.produce(Topic::Settled, 0, &["settled"]);
+        worker.log.end(&[commit_of(0, round, "")]);
+        // What comes meanwhile is handed on before anybody asks what became of the transaction.
+        harness.append(0, &numbered(10));
+        next += 10;
+        worker.until("what came meanwhile", |worker| worker.records().len() == next);
+        let mut outcome = None;
+        while outcome.is_none() {
+            outcome = worker.log.ended(POLL);
+        }
+        assert_eq!(outcome, Some(CommitOutcome::Committed));
+        assert_eq!(worker.log.ended(Duration::ZERO), None, "it is told once");
+        assert_eq!(committed(harness, 0).offset, Some(Offset(round)));
+    }
+    assert_eq!(texts(harness, Topic::Settled, 0), ["settled"; 5]);
+
+    // A new producer has nothing to tell of what the old one was asked.
+    worker.produce(Topic::Settled, 0, &["in doubt"]);
+    worker.log.end(&[commit_of(0, 6, "")]);
+    worker.replace_producer();
+    assert_eq!(worker.log.ended(Duration::ZERO), None);
 }
 
 pub(crate) fn what_was_not_committed_goes_with_its_producer(harness: &impl Harness) {

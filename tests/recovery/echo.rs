@@ -1,4 +1,5 @@
-//! The embedded log, which can be made to hand on every record twice, or to seem to end early.
+//! The embedded log, which can be made to hand on every record twice, to seem to end early, or to tell
+//! late what became of a transaction.
 //!
 //! Nothing else is added to it. Invariant: without an echo, and at full height, it is the embedded log.
 
@@ -18,6 +19,10 @@ pub(crate) struct Echo {
     /// Where the input seems to end while this is set, as behind a broker that has just started and does
     /// not know yet how far the others are.
     pub(crate) ebb: Rc<Cell<Option<Offset>>>,
+    /// How often it does not know yet what became of a transaction.
+    pub(crate) delay: Rc<Cell<u32>>,
+    /// How often it has said so of the transaction that is ending.
+    pub(crate) delayed: u32,
 }
 
 impl Echo {
@@ -89,8 +94,18 @@ impl Log for Echo {
         self.log.produce(outputs, first)
     }
 
-    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
-        self.log.commit(commits)
+    fn end(&mut self, commits: &[PartitionCommit]) {
+        self.delayed = 0;
+        self.log.end(commits);
+    }
+
+    fn ended(&mut self, wait: Duration) -> Option<CommitOutcome> {
+        // Whoever waits is told.
+        if wait.is_zero() && self.delayed < self.delay.get() {
+            self.delayed += 1;
+            return None;
+        }
+        self.log.ended(wait)
     }
 
     fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {

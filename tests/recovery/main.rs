@@ -9,6 +9,7 @@ mod crashes;
 mod membership;
 mod openings;
 mod outcomes;
+mod overlaps;
 mod rhythm;
 mod sale;
 #[path = "../sides.rs"]

@@ -51,6 +51,8 @@ pub(crate) struct World {
     pub(crate) echoes: bool,
     /// Where the input seems to end to workers, while this is set.
     pub(crate) ebb: Rc<Cell<Option<Offset>>>,
+    /// For how many turns a worker is told nothing of a transaction that it has asked to end.
+    pub(crate) delay: Rc<Cell<u32>>,
     clock: ManualClock,
 }
 
@@ -100,6 +102,7 @@ impl World {
             sales: Vec::new(),
             echoes: false,
             ebb: Rc::default(),
+            delay: Rc::default(),
             clock: ManualClock::default(),
         }
     }
@@ -140,8 +143,13 @@ impl World {
 
     /// A worker of this name that has not turned yet.
     pub(crate) fn hire(&self, name: &str) -> Hand {
-        let ebb = Rc::clone(&self.ebb);
-        let log = Echo { log: self.broker.member(GROUP, name), is_on: self.echoes, ebb };
+        let log = Echo {
+            log: self.broker.member(GROUP, name),
+            is_on: self.echoes,
+            ebb: Rc::clone(&self.ebb),
+            delay: Rc::clone(&self.delay),
+            delayed: 0,
+        };
         let member = log.id();
         let store: Arc<dyn SnapshotStore> = Arc::<Shelf>::clone(&self.store);
         let offsets = Box::new(self.broker.offsets(GROUP));

@@ -23,6 +23,7 @@ use wire::Outputs;
 
 use crate::metadata::GroupMetadata;
 use crate::producer::{Producer, Refused, TransactionError};
+use crate::wake::Wake;
 
 /// Batches that may wait for the thread.
 const WAITING_MAX: usize = 8;
@@ -45,13 +46,35 @@ pub(crate) struct Ending {
 /// What the thread is asked to do.
 enum Errand {
     Produce(Outputs),
-    Commit(Ending),
+    End(Ending),
 }
 
 /// What became of a transaction, and batches that can be filled again.
 struct Ended {
     outcome: Result<CommitOutcome, Refused>,
     idle: Vec<Outputs>,
+}
+
+/// A transaction that the thread was asked to end.
+struct Awaited {
+    deadline: Instant,
+    /// The request that was lost, once one was.
+    suspicion: Option<String>,
+}
+
+impl Awaited {
+    /// Why nothing is to be expected any more, if so.
+    fn overdue(&mut self, producer: &Producer) -> Option<String> {
+        let now = Instant::now();
+        if self.suspicion.is_none() {
+            self.suspicion = producer.suspicion();
+            if self.suspicion.is_some() {
+                self.deadline = self.deadline.min(now + SUSPECT_MAX);
+            }
+        }
+        let why = || self.suspicion.as_deref().unwrap_or("its calls do not return");
+        (now >= self.deadline).then(|| format!("no end of the transaction: {}", why()))
+    }
 }
 
 /// See the module's documentation.
@@ -61,14 +84,19 @@ pub(crate) struct Courier {
     patience: Duration,
     errands: Sender<Errand>,
     ended: Receiver<Ended>,
+    awaited: Option<Awaited>,
     idle: Vec<Outputs>,
     /// Says that nothing is wanted any more of what still waits.
     dismissed: Arc<AtomicBool>,
 }
 
 impl Courier {
-    /// Takes a producer whose transactions are initialised.
-    pub(crate) fn start(producer: Producer, patience: Duration) -> Result<Courier, LogError> {
+    /// Takes a producer whose transactions are initialised; `wake` is told when one has ended.
+    pub(crate) fn start(
+        producer: Producer,
+        patience: Duration,
+        wake: Arc<Wake>,
+    ) -> Result<Courier, LogError> {
         let producer = Arc::new(producer);
         let dismissed = Arc::new(AtomicBool::new(false));
         let (errands, received) = bounded(WAITING_MAX);
@@ -78,12 +106,21 @@ impl Courier {
             patience,
             refused: None,
             dismissed: dismissed.clone(),
+            wake,
         };
         thread::Builder::new()
             .name("produce".to_owned())
             .spawn(move || errands_run.run(&received, &ending))
             .map_err(|error| LogError::Retry(format!("starting a thread to produce: {error}")))?;
-        Ok(Courier { producer, patience, errands, ended, idle: Vec::new(), dismissed })
+        Ok(Courier {
+            producer,
+            patience,
+            errands,
+            ended,
+            awaited: None,
+            idle: Vec::new(),
+            dismissed,
+        })
     }
 
     pub(crate) fn producer(&self) -> &Producer {
@@ -98,35 +135,43 @@ impl Courier {
         self.send(Errand::Produce(batch)).map_err(LogError::Transaction)
     }
 
-    /// Ends the transaction when all that was handed on has reached the producer.
-    pub(crate) fn commit(&mut self, ending: Ending) -> Result<CommitOutcome, Refused> {
-        if let Err(why) = self.send(Errand::Commit(ending)) {
-            return Ok(CommitOutcome::Unknown(why));
-        }
+    /// Has the transaction end when all that was handed on has reached the producer; what becomes of it
+    /// is told by [`Self::ended`].
+    pub(crate) fn end(&mut self, ending: Ending) -> Result<(), String> {
+        self.send(Errand::End(ending))?;
         // Each of the calls may take as long as the transaction, and the first ones share that time.
-        let mut deadline = Instant::now() + 2 * self.patience + SLICE;
-        let mut suspicion = None;
+        let deadline = Instant::now() + 2 * self.patience + SLICE;
+        self.awaited = Some(Awaited { deadline, suspicion: None });
+        Ok(())
+    }
+
+    /// Whether there is an outcome to be told.
+    pub(crate) fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
+    /// What became of the transaction, told once; none if it does not become known within `wait`.
+    pub(crate) fn ended(&mut self, wait: Duration) -> Option<Result<CommitOutcome, Refused>> {
+        let mut awaited = self.awaited.take()?;
+        let until = Instant::now() + wait;
         loop {
-            match self.ended.recv_timeout(SLICE) {
+            let left = until.saturating_duration_since(Instant::now());
+            match self.ended.recv_timeout(left.min(SLICE)) {
                 Ok(Ended { outcome, idle }) => {
                     self.idle.extend(idle);
-                    return outcome;
+                    return Some(outcome);
                 }
                 Err(RecvTimeoutError::Disconnected) => {
-                    return Ok(CommitOutcome::Unknown(NO_THREAD.to_owned()));
+                    return Some(Ok(CommitOutcome::Unknown(NO_THREAD.to_owned())));
                 }
-                Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => {
-                    self.producer.serve();
-                    if suspicion.is_none() {
-                        suspicion = self.producer.suspicion();
-                        let suspect = suspicion.is_some().then(|| Instant::now() + SUSPECT_MAX);
-                        deadline = suspect.map_or(deadline, |suspect| suspect.min(deadline));
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {
-                    let why = suspicion.unwrap_or_else(|| "its calls do not return".to_owned());
-                    return Ok(CommitOutcome::Unknown(format!("no end of the transaction: {why}")));
-                }
+                Err(RecvTimeoutError::Timeout) => self.producer.serve(),
+            }
+            if let Some(why) = awaited.overdue(&self.producer) {
+                return Some(Ok(CommitOutcome::Unknown(why)));
+            }
+            if left.is_zero() {
+                self.awaited = Some(awaited);
+                return None;
             }
         }
     }
@@ -175,6 +220,7 @@ struct Errands {
     /// The first output of the transaction that the producer did not take.
     refused: Option<Refused>,
     dismissed: Arc<AtomicBool>,
+    wake: Arc<Wake>,
 }
 
 impl Errands {
@@ -186,12 +232,13 @@ impl Errands {
             }
             match errand {
                 Errand::Produce(batch) => self.produce(batch),
-                Errand::Commit(ending) => {
-                    let outcome = self.commit(&ending);
+                Errand::End(ending) => {
+                    let outcome = self.end(&ending);
                     let idle = self.producer.take_back();
                     if ended.send(Ended { outcome, idle }).is_err() {
                         break;
                     }
+                    self.wake.signal();
                 }
             }
         }
@@ -204,17 +251,17 @@ impl Errands {
         }
     }
 
-    fn commit(&mut self, ending: &Ending) -> Result<CommitOutcome, Refused> {
+    fn end(&mut self, ending: &Ending) -> Result<CommitOutcome, Refused> {
         if let Some(refused) = self.refused.take() {
             return Err(refused);
         }
-        let outcome = end(&self.producer, ending, self.patience);
+        let outcome = commit(&self.producer, ending, self.patience);
         Ok(outcome.err().unwrap_or(CommitOutcome::Committed))
     }
 }
 
 /// Sends the offsets, flushes and commits; whatever is not plainly committed is an error.
-fn end(producer: &Producer, ending: &Ending, patience: Duration) -> Result<(), CommitOutcome> {
+fn commit(producer: &Producer, ending: &Ending, patience: Duration) -> Result<(), CommitOutcome> {
     let deadline = Instant::now() + patience;
     if let Some(group) = &ending.group {
         let mut refused = None;

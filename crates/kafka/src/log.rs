@@ -43,6 +43,8 @@ pub struct KafkaLog {
     fetcher: Fetcher,
     /// With the producer, once its transactions are initialised.
     courier: Option<Courier>,
+    /// Why the transaction's end could not even be asked for, until that is told.
+    not_asked_to_end: Option<String>,
     /// A producer whose transactions are being initialised.
     next_producer: Option<Producer>,
     ticks: Option<Ticks>,
@@ -64,6 +66,7 @@ impl KafkaLog {
             member: Member::new(&settings, &wake)?,
             fetcher: Fetcher::new(&settings, wake.clone())?,
             courier: None,
+            not_asked_to_end: None,
             next_producer: None,
             ticks: None,
             wake,
@@ -87,7 +90,7 @@ impl KafkaLog {
         any
     }
 
-    /// Serves and fetches until something has come or the deadline has.
+    /// Serves and fetches until something has come, a transaction's outcome too, or the deadline has.
     fn poll_until(
         &mut self,
         deadline: Instant,
@@ -106,7 +109,8 @@ impl KafkaLog {
                 self.member.miss(&self.settings.topics.orders, partition);
             }
             let records = records?;
-            if changed || records.is_some() || !self.wake.wait_until(deadline) {
+            let ended = self.courier.as_ref().is_some_and(Courier::has_ended);
+            if changed || ended || records.is_some() || !self.wake.wait_until(deadline) {
                 return Ok(records.unwrap_or(0));
             }
         }
@@ -135,7 +139,10 @@ impl KafkaLog {
         let initialised = producer.init_transactions(wait);
         producer.serve();
         match &initialised {
-            Ok(()) => self.courier = Some(Courier::start(producer, self.transaction_timeout())?),
+            Ok(()) => {
+                let (patience, wake) = (self.transaction_timeout(), self.wake.clone());
+                self.courier = Some(Courier::start(producer, patience, wake)?);
+            }
             // The broker is still ending what the last producer left open. This client would ask
             // again half a second later, a new one asks at once.
             Err(error) if error.is_concurrent() => {}
@@ -209,15 +216,18 @@ impl KafkaLog {
         Ok(Ending { offsets, group })
     }
 
-    fn commit_transaction(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
-        let ending = match self.ending(commits) {
-            Ok(ending) => ending,
-            Err(why) => return CommitOutcome::Unknown(why),
-        };
-        let Some(courier) = &mut self.courier else {
-            return CommitOutcome::Unknown(NO_PRODUCER.to_owned());
-        };
-        courier.commit(ending).unwrap_or_else(|refused| self.not_produced(refused))
+    fn try_to_end(&mut self, commits: &[PartitionCommit]) -> Result<(), String> {
+        let ending = self.ending(commits)?;
+        let courier = self.courier.as_mut().ok_or_else(|| NO_PRODUCER.to_owned())?;
+        courier.end(ending)
+    }
+
+    fn outcome(&mut self, wait: Duration) -> Option<CommitOutcome> {
+        if let Some(why) = self.not_asked_to_end.take() {
+            return Some(CommitOutcome::Unknown(why));
+        }
+        let outcome = self.courier.as_mut()?.ended(wait)?;
+        Some(outcome.unwrap_or_else(|refused| self.not_produced(refused)))
     }
 }
 
@@ -271,6 +281,7 @@ impl Log for KafkaLog {
     fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
         self.check_denied()?;
         self.courier = None;
+        self.not_asked_to_end = None;
         let deadline = Instant::now() + wait;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -291,8 +302,12 @@ impl Log for KafkaLog {
         self.courier()?.produce(outputs, first)
     }
 
-    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
-        let outcome = self.commit_transaction(commits);
+    fn end(&mut self, commits: &[PartitionCommit]) {
+        self.not_asked_to_end = self.try_to_end(commits).err();
+    }
+
+    fn ended(&mut self, wait: Duration) -> Option<CommitOutcome> {
+        let outcome = self.outcome(wait)?;
         if outcome != CommitOutcome::Committed {
             self.denied = self.denied.take().or_else(|| self.denial());
         }
@@ -302,7 +317,7 @@ impl Log for KafkaLog {
                 self.member.miss(self.settings.topics.output(topic), 0);
             }
         }
-        outcome
+        Some(outcome)
     }
 
     fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {

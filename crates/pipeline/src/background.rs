@@ -96,6 +96,12 @@ impl SnapshotSlot {
         let taken = self.0.swap(true, Ordering::Acquire);
         (!taken).then(|| SlotGuard(Arc::clone(&self.0)))
     }
+
+    /// Whether nobody has it; somebody may, a moment later.
+    pub(crate) fn is_free(&self) -> bool {
+        // Relaxed: nothing follows from it but an attempt to take it.
+        !self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Drop for SlotGuard {

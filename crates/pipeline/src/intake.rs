@@ -36,6 +36,8 @@ pub(crate) enum Membership {
 pub(crate) struct Intake<'a, C> {
     pub(crate) partitions: &'a mut BTreeMap<Partition, Owned>,
     pub(crate) transaction: &'a mut Transaction,
+    /// The transaction before, if its outcome is not known yet.
+    pub(crate) ending: &'a Transaction,
     /// Outputs of replayed records, which are digested and dropped.
     pub(crate) replayed: &'a mut Outputs,
     pub(crate) members: &'a mut Vec<Membership>,
@@ -79,7 +81,8 @@ impl<C: Clock> Intake<'_, C> {
         }
         if let Some(working) = being_read(self.partitions, partition) {
             let began = clock.now();
-            self.transaction.touch(partition, working.committed, began);
+            let base = working.base(partition, self.ending);
+            self.transaction.touch(partition, base, began);
             working.apply(live, &mut self.transaction.outputs, began, || clock.now());
             self.transaction.records += live.len() as u64;
             self.transaction

@@ -20,6 +20,9 @@ pub type Partition = u32;
 /// Most records that one [`Event::Records`] holds.
 pub const RECORDS_PER_EVENT_MAX: usize = 512;
 
+/// Longest wait for an outcome in one call of [`Log::ended`].
+pub(crate) const OUTCOME_WAIT: Duration = Duration::from_millis(50);
+
 /// What a poll brings, in the order in which it happened.
 #[derive(Debug)]
 pub enum Event<'a> {
@@ -152,9 +155,24 @@ pub trait Log {
     /// copied, or stay untouched by the caller until the transaction has ended.
     fn produce(&mut self, outputs: &Outputs, first: usize) -> Result<(), LogError>;
 
-    /// Waits for every output to be acknowledged and ends the transaction together with the
-    /// offsets; aborts it if the group turns them down.
-    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome;
+    /// Asks for the end of the transaction: once every output is acknowledged it is committed
+    /// together with the offsets, or aborted if the group turns them down. [`Log::ended`] tells what
+    /// became of it; until then it can be polled, and no other transaction can begin.
+    fn end(&mut self, commits: &[PartitionCommit]);
+
+    /// What became of the transaction that was asked to end; told once, and none if it does not become
+    /// known within `wait`. A new producer forgets the question.
+    fn ended(&mut self, wait: Duration) -> Option<CommitOutcome>;
+
+    /// Ends the transaction and waits for what becomes of it.
+    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
+        self.end(commits);
+        loop {
+            if let Some(outcome) = self.ended(OUTCOME_WAIT) {
+                return outcome;
+            }
+        }
+    }
 
     /// Appends a `tick` to a partition of the input, outside transactions. It does not wait; a
     /// tick that gets lost is not missed.

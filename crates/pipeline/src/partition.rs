@@ -19,6 +19,7 @@ use crate::opening::{Opened, Refusal, Replay};
 use crate::settings::WorkerSettings;
 use crate::stock_view::PartitionView;
 use crate::tally::Tally;
+use crate::transaction::{Position, Transaction};
 
 /// Pause before a partition that could not be opened in passing is tried again.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -277,11 +278,21 @@ impl Working {
         under_way.is_none() && records_since > 0 && wanted
     }
 
-    /// Notes that everything applied is committed; what that was, since the last time.
-    pub(crate) fn note_committed(&mut self) -> Tally {
-        self.committed = Some(self.engine.next());
-        self.committed_time = self.engine.time();
-        self.engine.take_tally()
+    /// Where it stands, and what has been applied since the last time.
+    pub(crate) fn take_position(&mut self) -> (Position, Tally) {
+        let position = Position { offset: self.engine.next(), time: self.engine.time() };
+        (position, self.engine.take_tally())
+    }
+
+    /// Notes that everything applied up to there is committed.
+    pub(crate) fn note_committed(&mut self, position: Position) {
+        self.committed = Some(position.offset);
+        self.committed_time = position.time;
+    }
+
+    /// The committed offset once the transaction that is ending is, too.
+    pub(crate) fn base(&self, partition: Partition, ending: &Transaction) -> Option<Offset> {
+        ending.end(partition).map(|end| end.offset).or(self.committed)
     }
 
     /// For how long the newest snapshot has been the newest although more has been applied since.

@@ -18,7 +18,6 @@ use crate::opening::Refusal;
 use crate::partition::{Owned, Phase, Working};
 use crate::stock_view::{PartitionView, StockViews};
 use crate::store::StoreError;
-use crate::tally::Tally;
 use crate::transaction::Transaction;
 
 /// Shortest time between two reports, and between two log lines on the same trouble.
@@ -64,7 +63,7 @@ pub struct QueueStatus {
     pub fetched: u64,
     /// Outputs that the log has not acknowledged yet.
     pub unacknowledged: u64,
-    /// Outputs of the open transaction.
+    /// Outputs that were gathered and are not certainly committed.
     pub uncommitted: u64,
     /// Partitions that are being opened, and snapshots that are being published.
     pub jobs: u64,
@@ -149,7 +148,8 @@ pub(crate) struct Seen<'a> {
     pub(crate) producing: Producing,
     pub(crate) leaving: bool,
     pub(crate) partitions: &'a BTreeMap<Partition, Owned>,
-    pub(crate) transaction: &'a Transaction,
+    /// Outputs that are not committed.
+    pub(crate) uncommitted: usize,
 }
 
 /// See the module's documentation. The worker writes; other threads read, except for `stop`.
@@ -317,11 +317,7 @@ impl Shared {
             self.last_commit_us.store(self.elapsed_us(), Ordering::Relaxed);
         }
         self.figures.count_committed(transaction);
-    }
-
-    /// Counts what a partition's records of a committed transaction caused.
-    pub(crate) fn count_effects(&self, tally: &Tally) {
-        self.figures.count_effects(tally);
+        transaction.tallies().iter().for_each(|tally| self.figures.count_effects(tally));
     }
 
     pub(crate) fn count_replayed(&self, records: usize) {
@@ -366,7 +362,7 @@ impl Shared {
         else {
             return;
         };
-        let Seen { now, producing, leaving, partitions, transaction } = *seen;
+        let Seen { now, producing, leaving, partitions, uncommitted } = *seen;
         let unchanged = status.producing == Some(producing) && status.leaving == leaving;
         if unchanged && now.saturating_sub(*reported_at) < REPORT_PAUSE {
             return;
@@ -375,7 +371,7 @@ impl Shared {
         status.producing = Some(producing);
         status.leaving = leaving;
         status.idle_ms = idle_for(now, partitions).map(milliseconds);
-        status.queues = queues(partitions, transaction, log);
+        status.queues = queues(partitions, uncommitted, log);
         let before = std::mem::take(&mut status.partitions);
         status.partitions.extend(partitions.iter().map(|(partition, owned)| {
             let mut described = describe(*partition, owned, now, log);
@@ -413,7 +409,7 @@ fn milliseconds(duration: Duration) -> u64 {
 
 fn queues(
     partitions: &BTreeMap<Partition, Owned>,
-    transaction: &Transaction,
+    uncommitted: usize,
     log: &impl Log,
 ) -> QueueStatus {
     let at_work = |owned: &&Owned| match &owned.phase {
@@ -425,7 +421,7 @@ fn queues(
     QueueStatus {
         fetched: in_client.fetched,
         unacknowledged: in_client.unacknowledged,
-        uncommitted: transaction.outputs.len() as u64,
+        uncommitted: uncommitted as u64,
         jobs: partitions.values().filter(at_work).count() as u64,
     }
 }

@@ -5,7 +5,8 @@
 //! what takes long is a job. There is no lock on an order's way. Here are the loop itself, snapshots
 //! and ticks; a transaction's life is in [`commits`], a partition's in [`moves`].
 //! Invariant: outputs reach the log only in a transaction that also commits the offsets of the
-//! records that caused them; while its outcome is uncertain, no further record is applied.
+//! records that caused them. Between its end and the word of it the next one is gathered, which waits for
+//! that word; once an outcome is uncertain, no further record is applied until it is certain.
 
 mod commits;
 mod moves;
@@ -23,7 +24,7 @@ use crate::intake::{Intake, Membership};
 use crate::log::{Log, LogError, Partition};
 use crate::metadata::RulesHash;
 use crate::opening::{Pipeline, Refusal};
-use crate::partition::{DrainStep, Owned};
+use crate::partition::{DrainStep, Owned, Working};
 use crate::settings::WorkerSettings;
 use crate::snapshot::Header;
 use crate::status::{Producing, Seen, Shared};
@@ -71,6 +72,9 @@ pub struct Worker<L, B, C> {
     slot: SnapshotSlot,
     shared: Arc<Shared>,
     partitions: BTreeMap<Partition, Owned>,
+    /// Asked to end, with its outcome not known yet; empty if there is none.
+    ending: Transaction,
+    /// What is gathered behind it. Nothing of it is begun before the outcome is known.
     transaction: Transaction,
     replayed: Outputs,
     producing: Producing,
@@ -101,6 +105,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             slot,
             shared,
             partitions: BTreeMap::new(),
+            ending: Transaction::default(),
             transaction: Transaction::default(),
             replayed: Outputs::default(),
             producing: Producing::Starting,
@@ -131,6 +136,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         self.poll()?;
         self.on_members()?;
         self.retry_openings();
+        self.hear_outcome(Duration::ZERO)?;
         if self.producing == Producing::Ready {
             self.write_due_counters();
             self.begin_drains();
@@ -182,8 +188,11 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             true => POLL_WAIT_MAX,
             false => self.settings.commit_interval.saturating_sub(age).min(POLL_WAIT_MAX),
         };
-        let Worker { log, partitions, transaction, replayed, members, clock, shared, .. } = self;
-        let mut intake = Intake { partitions, transaction, replayed, members, clock, shared };
+        let Worker {
+            log, partitions, transaction, ending, replayed, members, clock, shared, ..
+        } = self;
+        let mut intake =
+            Intake { partitions, transaction, ending, replayed, members, clock, shared };
         match log.poll(wait, &mut |event| intake.on_event(event)) {
             Ok(_) => {
                 // On a quiet input no commit would tell so.
@@ -247,19 +256,24 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     /// Right after a commit, so that a snapshot never holds more than what is committed.
     fn take_due_snapshot(&mut self) {
-        let now = self.clock.now();
-        let Worker { partitions, transaction, settings, .. } = &*self;
-        let due = partitions
-            .iter()
-            .filter(|(partition, _)| !transaction.touches(**partition))
-            .filter_map(|(partition, owned)| Some((*partition, owned.working()?)))
+        let due = self
+            .due_for_snapshots()
+            .filter(|(partition, _)| !self.is_uncommitted(*partition))
             .filter(|(_, working)| working.publishable().is_some())
-            .filter(|(_, working)| working.snapshot_is_due(settings, now))
             .max_by_key(|(_, working)| working.snapshot.records_since);
         let Some((partition, _)) = due else { return };
         if let Some(guard) = self.slot.take() {
             self.publish(partition, Some(guard));
         }
+    }
+
+    fn due_for_snapshots(&self) -> impl Iterator<Item = (Partition, &Working)> {
+        let now = self.clock.now();
+        self.partitions
+            .iter()
+            .filter_map(|(partition, owned)| Some((*partition, owned.working()?)))
+            .filter(|(_, working)| working.replay.is_none())
+            .filter(move |(_, working)| working.snapshot_is_due(&self.settings, now))
     }
 
     fn publish(&mut self, partition: Partition, slot: Option<SlotGuard>) {
@@ -313,9 +327,10 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     fn report(&mut self) {
-        let Worker { partitions, transaction, log, shared, clock, producing, leaving, .. } = self;
-        let (producing, leaving) = (*producing, *leaving);
-        let seen = Seen { now: clock.now(), producing, leaving, partitions, transaction };
+        let Worker { partitions, ending, transaction, log, shared, clock, .. } = self;
+        let (producing, leaving) = (self.producing, self.leaving);
+        let uncommitted = ending.outputs.len() + transaction.outputs.len();
+        let seen = Seen { now: clock.now(), producing, leaving, partitions, uncommitted };
         shared.report(&seen, log);
     }
 }

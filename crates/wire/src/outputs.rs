@@ -115,9 +115,15 @@ impl Outputs {
     /// Replaces what is here by a copy of `other`'s outputs from index `first` on.
     pub fn copy_from(&mut self, other: &Outputs, first: usize) {
         self.clear();
+        self.extend_from(other, first);
+    }
+
+    /// Appends a copy of `other`'s outputs from index `first` on.
+    pub fn extend_from(&mut self, other: &Outputs, first: usize) {
         let Some(start) = other.spans.get(first).map(|span| span.start) else { return };
+        let before = self.used;
         self.append(&other.bytes[start..other.used]);
-        let moved = |span: &Span| Span { start: span.start - start, ..*span };
+        let moved = |span: &Span| Span { start: before + (span.start - start), ..*span };
         self.spans.extend(other.spans[first..].iter().map(moved));
     }
 

@@ -426,7 +426,7 @@ fn batch_gives_back_what_was_pushed() {
 }
 
 #[test]
-fn copy_holds_the_outputs_from_a_number_on_and_nothing_of_before() {
+fn copies_hold_the_outputs_from_a_number_on_in_place_of_those_before_or_behind_them() {
     let mut outputs = Outputs::new();
     outputs.push(Topic::Status, 1, Millis(9), None, None);
     outputs.push(Topic::Gmv, 2, Millis(8), Some(b""), Some(b"value"));
@@ -441,6 +441,10 @@ fn copy_holds_the_outputs_from_a_number_on_and_nothing_of_before() {
     for first in 0..=outputs.len() + 1 {
         copy.copy_from(&outputs, first);
         assert_eq!(shown(&copy, 0), shown(&outputs, first), "from {first}");
+        let mut both = outputs.clone();
+        both.extend_from(&outputs, first);
+        assert_eq!(shown(&both, 0), [shown(&outputs, 0), shown(&outputs, first)].concat());
+        assert_eq!(both.bytes(), outputs.bytes() + copy.bytes());
     }
     assert_eq!((copy.len(), copy.bytes()), (0, 0));
 }

@@ -17,6 +17,8 @@ use super::fault::Fault;
 use super::stage::{Stage, Standing, Transaction};
 use super::trace::{self, Outcome};
 
+/// What becomes of a transaction is told in one of so many turns.
+const ENDING_TURNS: u64 = 4;
 /// Most records that are handed on once more.
 const REDELIVERED_MAX: u64 = 40;
 
@@ -26,6 +28,15 @@ pub(super) struct Connection {
     who: u64,
     stage: Weak<Stage>,
     readers: BTreeMap<Partition, Reader>,
+    ending: Option<Ending>,
+}
+
+/// A transaction that was asked to end.
+#[derive(Debug)]
+struct Ending {
+    /// For how many turns of its worker nothing is told of it.
+    turns: u64,
+    partitions: usize,
 }
 
 /// Where the reading of a partition stands.
@@ -39,7 +50,13 @@ struct Reader {
 impl Connection {
     pub(super) fn new(log: EmbeddedLog, stage: &Arc<Stage>) -> Connection {
         let who = log.id().0;
-        Connection { log, who, stage: Arc::downgrade(stage), readers: BTreeMap::new() }
+        Connection {
+            log,
+            who,
+            stage: Arc::downgrade(stage),
+            readers: BTreeMap::new(),
+            ending: None,
+        }
     }
 
     fn stage(&self) -> Arc<Stage> {
@@ -153,22 +170,35 @@ impl Log for Connection {
         self.log.produce(outputs, first)
     }
 
-    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
+    fn end(&mut self, commits: &[PartitionCommit]) {
         let stage = self.stage();
-        let committed = self.log.commit(commits);
-        let outcome = match &committed {
+        self.log.end(commits);
+        stage.stand(self.who, |standing| standing.transaction = Transaction::Ending);
+        self.ending = Some(Ending { turns: stage.below(ENDING_TURNS), partitions: commits.len() });
+    }
+
+    fn ended(&mut self, wait: Duration) -> Option<CommitOutcome> {
+        let ending = self.ending.as_mut()?;
+        if wait.is_zero() && ending.turns > 0 {
+            ending.turns -= 1;
+            return None;
+        }
+        let partitions = ending.partitions;
+        self.ending = None;
+        let stage = self.stage();
+        let ended = self.log.ended(wait)?;
+        let outcome = match &ended {
             CommitOutcome::Committed => Outcome::Committed,
             CommitOutcome::CommittedSuspect(_) => Outcome::Suspect,
             CommitOutcome::Unknown(_) => Outcome::Unknown,
             CommitOutcome::Fenced(_) => Outcome::Fenced,
             CommitOutcome::Aborted(_) => Outcome::Aborted,
         };
-        let is_certain = matches!(outcome, Outcome::Committed | Outcome::Aborted);
-        stage.stand(self.who, |standing| {
-            standing.transaction = if is_certain { Transaction::None } else { Transaction::Ending };
-        });
-        stage.note(self.who, trace::Event::Commit { outcome, partitions: commits.len() });
-        committed
+        if matches!(outcome, Outcome::Committed | Outcome::Aborted) {
+            stage.stand(self.who, |standing| standing.transaction = Transaction::None);
+        }
+        stage.note(self.who, trace::Event::Commit { outcome, partitions });
+        Some(ended)
     }
 
     fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {

@@ -51,6 +51,8 @@ pub struct EmbeddedLog {
     transactional_id: String,
     /// None before the first, and after a failure that only a new producer can mend.
     producer: Option<Producer>,
+    /// Of the transaction that was asked to end, until it is told.
+    outcome: Option<CommitOutcome>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,6 +101,7 @@ impl EmbeddedLog {
             batch: Batch::default(),
             transactional_id: transactional_id.to_owned(),
             producer: None,
+            outcome: None,
         }
     }
 
@@ -416,6 +419,7 @@ impl Log for EmbeddedLog {
 
     /// Never waits: the broker decides what was left open at once.
     fn replace_producer(&mut self, _wait: Duration) -> Result<(), LogError> {
+        self.outcome = None;
         let verdict = self.ask(Call::InitProducer)?;
         self.producer = None;
         if let Verdict::ApplyLate(_) | Verdict::ApplyTwice(_) = &verdict {
@@ -450,20 +454,22 @@ impl Log for EmbeddedLog {
         self.keep_producer_after(produced)
     }
 
-    /// Whatever goes wrong, the producer is of no more use.
-    fn commit(&mut self, commits: &[PartitionCommit]) -> CommitOutcome {
-        match self.try_commit(commits) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                self.producer = None;
-                match error {
-                    LogError::Fenced(why) => CommitOutcome::Fenced(why),
-                    LogError::Retry(why) | LogError::Transaction(why) | LogError::Fatal(why) => {
-                        CommitOutcome::Unknown(why)
-                    }
+    /// At once. Whatever goes wrong, the producer is of no more use.
+    fn end(&mut self, commits: &[PartitionCommit]) {
+        let outcome = self.try_commit(commits).unwrap_or_else(|error| {
+            self.producer = None;
+            match error {
+                LogError::Fenced(why) => CommitOutcome::Fenced(why),
+                LogError::Retry(why) | LogError::Transaction(why) | LogError::Fatal(why) => {
+                    CommitOutcome::Unknown(why)
                 }
             }
-        }
+        });
+        self.outcome = Some(outcome);
+    }
+
+    fn ended(&mut self, _wait: Duration) -> Option<CommitOutcome> {
+        self.outcome.take()
     }
 
     fn append_tick(&mut self, partition: Partition) -> Result<(), LogError> {

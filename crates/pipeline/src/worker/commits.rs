@@ -1,5 +1,5 @@
-//! The life of a transaction: outputs are handed on, committed with their offsets, and, where the
-//! outcome is uncertain, brought to a certain one.
+//! The life of a transaction: outputs are handed on, committed with their offsets while those of the
+//! next one are gathered, and, where the outcome is uncertain, brought to a certain one.
 //!
 //! Not which partitions there are: see [`super::moves`]. Invariant: a commit holds the offset of every
 //! partition in the transaction; and from an uncertain outcome only one way leads back: a new
@@ -12,11 +12,13 @@ use ledger::units::Offset;
 use super::{Worker, WorkerError};
 use crate::background::{Background, Job};
 use crate::clock::Clock;
-use crate::log::{CommitOutcome, Committed, Log, LogError, Partition, PartitionCommit};
+use crate::log::{
+    CommitOutcome, Committed, Log, LogError, OUTCOME_WAIT, Partition, PartitionCommit,
+};
 use crate::partition::Owned;
 use crate::settings::WorkerSettings;
 use crate::status::Producing;
-use crate::transaction::Outcome;
+use crate::transaction::{Outcome, Transaction};
 
 /// Longest wait for a new producer in one turn, so that the group is still served.
 const PRODUCER_WAIT: Duration = Duration::from_millis(500);
@@ -60,22 +62,23 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     pub(super) fn write_due_counters(&mut self) {
         let now = self.clock.now();
-        let Worker { partitions, transaction, settings, .. } = self;
+        let Worker { partitions, ending, transaction, settings, .. } = self;
         for (partition, owned) in partitions {
             if let Some(working) = owned.live_mut() {
                 let before = transaction.outputs.len();
                 working.write_due_counters(settings, now, &mut transaction.outputs);
                 if transaction.outputs.len() > before {
-                    transaction.touch(*partition, working.committed, now);
+                    transaction.touch(*partition, working.base(*partition, ending), now);
                 }
             }
         }
     }
 
-    /// Hands new outputs to the producer while more is being read.
+    /// Hands new outputs to the producer while more is being read, once the transaction before has
+    /// ended.
     pub(super) fn hand_on(&mut self) -> Result<(), WorkerError> {
-        let Worker { log, transaction, .. } = self;
-        if transaction.is_empty() {
+        let Worker { log, ending, transaction, .. } = self;
+        if transaction.is_empty() || !ending.is_empty() {
             return Ok(());
         }
         let mut handed = Ok(());
@@ -98,31 +101,77 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         }
     }
 
+    /// Ends the transaction that is gathered if it is time. Only one can end at a time: while the outcome
+    /// of the one before is not known, that is what is waited for.
     pub(super) fn commit_if_due(&mut self) -> Result<(), WorkerError> {
-        if self.producing != Producing::Ready || self.transaction.is_empty() {
+        if self.producing != Producing::Ready || !self.commit_is_due() {
             return Ok(());
         }
-        let WorkerSettings { commit_interval, commit_outputs_max, commit_bytes_max, .. } =
-            self.settings;
-        let due = self.transaction.age(self.clock.now()) >= commit_interval
-            || self.transaction.outputs.len() >= commit_outputs_max
-            || self.transaction.outputs.bytes() >= commit_bytes_max
-            || self.partitions.values().any(Owned::is_draining_into_commit);
-        if due { self.commit() } else { Ok(()) }
+        if !self.ending.is_empty() {
+            return self.await_outcome();
+        }
+        self.end()?;
+        if self.outcome_comes_first() {
+            self.await_outcome()
+        } else {
+            self.hear_outcome(Duration::ZERO)
+        }
     }
 
-    fn commit(&mut self) -> Result<(), WorkerError> {
-        let commits = match self.commits() {
-            Ok(commits) => commits,
+    fn commit_is_due(&self) -> bool {
+        let WorkerSettings { commit_interval, commit_outputs_max, commit_bytes_max, .. } =
+            self.settings;
+        let Transaction { outputs, .. } = &self.transaction;
+        let due = self.transaction.age(self.clock.now()) >= commit_interval
+            || outputs.len() >= commit_outputs_max
+            || outputs.bytes() >= commit_bytes_max
+            || self.partitions.values().any(Owned::is_draining_into_commit);
+        due && !self.transaction.is_empty()
+    }
+
+    /// Whether nothing may be applied before the outcome is known: a snapshot is taken of what is
+    /// committed and nothing beyond, and a partition that goes is not read any more.
+    fn outcome_comes_first(&self) -> bool {
+        self.partitions.values().any(Owned::is_draining_into_commit)
+            || (self.slot.is_free() && self.due_for_snapshots().next().is_some())
+    }
+
+    /// Seals what was gathered and has it end.
+    fn end(&mut self) -> Result<(), WorkerError> {
+        self.seal();
+        match self.commits() {
+            Ok(commits) => self.log.end(&commits),
             Err(partition) => {
-                self.transaction.disown(partition);
+                self.ending.disown(partition);
                 self.unsettle(&format!("partition {partition} is not worked on any more"));
-                return Ok(());
             }
-        };
-        let began = self.clock.now();
-        let outcome = self.log.commit(&commits);
-        self.shared.count_commit(&outcome, self.clock.now().saturating_sub(began));
+        }
+        Ok(())
+    }
+
+    /// From here on the next transaction is gathered.
+    fn seal(&mut self) {
+        let Worker { partitions, ending, transaction, clock, .. } = self;
+        std::mem::swap(ending, transaction);
+        ending.seal(clock.now(), |partition| {
+            Some(partitions.get_mut(&partition)?.working_mut()?.take_position())
+        });
+    }
+
+    fn await_outcome(&mut self) -> Result<(), WorkerError> {
+        while !self.ending.is_empty() && self.producing == Producing::Ready {
+            self.hear_outcome(OUTCOME_WAIT)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what became of the transaction that is ending, if that becomes known within `wait`.
+    pub(super) fn hear_outcome(&mut self, wait: Duration) -> Result<(), WorkerError> {
+        if self.ending.is_empty() || self.producing != Producing::Ready {
+            return Ok(());
+        }
+        let Some(outcome) = self.log.ended(wait) else { return Ok(()) };
+        self.shared.count_commit(&outcome, self.ending.ending_for(self.clock.now()));
         match outcome {
             CommitOutcome::Committed => {
                 self.on_committed();
@@ -141,49 +190,58 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     /// Nothing of the transaction counts, and nothing of it is under way: its outputs are produced
-    /// again in the next turn, after the group was heard. Whom the group turns down time after time
-    /// gets a new producer and asks, as after everything else that is not understood.
+    /// again in the next turn, after the group was heard, and what was gathered behind it with them.
+    /// Whom the group turns down time after time gets a new producer and asks, as after everything else
+    /// that is not understood.
     fn on_aborted(&mut self, why: &str) {
-        if self.transaction.rewind_after_abort() > ABORTS_MAX {
+        if self.ending.count_abort() > ABORTS_MAX {
             self.unsettle(why);
         } else {
             tracing::info!("transaction aborted, its outputs are produced again: {why}");
+            self.reopen();
         }
     }
 
-    /// The offsets of every partition in the transaction, or one whose offset nobody knows any more:
-    /// its outputs must not be committed, since they would be without their input's offset.
+    /// What was ending is gathered still, and comes before what was gathered behind it.
+    fn reopen(&mut self) {
+        self.ending.reopen(&mut self.transaction);
+        std::mem::swap(&mut self.ending, &mut self.transaction);
+    }
+
+    /// The offsets of every partition in the transaction that ends, or one whose offset nobody knows
+    /// any more: its outputs must not be committed, since they would be without their input's offset.
     fn commits(&self) -> Result<Vec<PartitionCommit>, Partition> {
         let commit_of = |partition| {
             let working = self.partitions.get(&partition).and_then(Owned::working);
-            let working = working.ok_or(partition)?;
-            Ok(PartitionCommit {
-                partition,
-                offset: working.engine.next(),
-                metadata: working.metadata(self.rules).to_string(),
-            })
+            let (working, end) = working.zip(self.ending.end(partition)).ok_or(partition)?;
+            let metadata = working.metadata(self.rules).to_string();
+            Ok(PartitionCommit { partition, offset: end.offset, metadata })
         };
-        self.transaction.partitions().into_iter().map(commit_of).collect()
+        self.ending.partitions().into_iter().map(commit_of).collect()
     }
 
     fn on_committed(&mut self) {
         self.shared.no_trouble();
-        for partition in self.transaction.partitions() {
-            if let Some(working) = self.partitions.get_mut(&partition).and_then(Owned::working_mut)
-            {
-                self.shared.count_effects(&working.note_committed());
+        for partition in self.ending.partitions() {
+            let owned = self.partitions.get_mut(&partition);
+            let working = owned.and_then(Owned::working_mut);
+            if let Some((working, end)) = working.zip(self.ending.end(partition)) {
+                working.note_committed(end);
             }
         }
-        self.shared.count_committed(&self.transaction);
-        self.transaction.clear();
+        self.shared.count_committed(&self.ending);
+        self.ending.clear();
     }
 
-    /// The outcome of the transaction is no longer certain: nothing is read until it is.
+    /// The outcome of the transaction is no longer certain, of the one that was ending or, without
+    /// one, of the one that was handed on: nothing is read until it is.
     pub(super) fn unsettle(&mut self, why: &str) {
         tracing::warn!("transaction unsettled, replacing the producer: {why}");
         self.shared.trouble("committing", why);
         self.producing = Producing::Replacing;
-        self.transaction.rewind();
+        if self.ending.is_empty() {
+            self.seal();
+        }
         for (partition, owned) in &mut self.partitions {
             let Some(working) = owned.working_mut() else { continue };
             working.is_read = false;
@@ -210,7 +268,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     fn ask_for_outcome(&mut self) {
         self.producing = Producing::Asking;
-        let touched = self.transaction.partitions();
+        let touched = self.ending.partitions();
         if touched.is_empty() {
             self.settled();
         } else {
@@ -227,23 +285,24 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             Err(LogError::Fatal(why)) => return Err(WorkerError::Log(why)),
             Err(error) => {
                 self.shared.trouble("asking for committed offsets", &error.to_string());
-                self.background.submit(Job::Committed(self.transaction.partitions()));
+                self.background.submit(Job::Committed(self.ending.partitions()));
                 return Ok(());
             }
         };
         let offsets: Vec<Option<Offset>> =
             committed.into_iter().map(|found| found.offset).collect();
-        let end_of =
-            |partition: Partition| Some(self.partitions.get(&partition)?.working()?.engine.next());
-        let all_ours = !self.transaction.is_disowned()
-            && self.transaction.partitions().into_iter().all(|it| end_of(it).is_some());
-        match self.transaction.outcome(&offsets, end_of) {
+        let is_ours = |it: &Partition| self.partitions.get(it).and_then(Owned::working).is_some();
+        let all_ours = [&self.ending, &self.transaction]
+            .iter()
+            .all(|it| !it.is_disowned() && it.partitions().iter().all(is_ours));
+        match self.ending.outcome(&offsets) {
             Outcome::Committed if all_ours => self.on_committed(),
             Outcome::Aborted if all_ours => {
                 tracing::info!("transaction was aborted, producing its outputs again");
+                self.reopen();
                 self.settled();
                 self.hand_on()?;
-                return if self.producing == Producing::Ready { self.commit() } else { Ok(()) };
+                return if self.producing == Producing::Ready { self.end() } else { Ok(()) };
             }
             _ => self.reopen_touched(),
         }

@@ -1,7 +1,7 @@
 //! The life of a partition in a worker's hands: opened, read, and given up, lost or refused.
 //!
 //! Not what is written for it: see [`super::commits`]. Invariant: a partition leaves the worker
-//! through `forget` alone, which disowns what the open transaction holds of it.
+//! through `forget` alone, which disowns what the transactions hold of it.
 
 use std::sync::Arc;
 
@@ -94,7 +94,11 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     /// The log stands where neither our beginning nor our end is: the snapshot and a replay tell.
     pub(super) fn reopen_touched(&mut self) {
-        for partition in self.transaction.partitions() {
+        let mut touched = self.ending.partitions();
+        touched.extend(self.transaction.partitions());
+        touched.sort_unstable();
+        touched.dedup();
+        for partition in touched {
             let attempt = self.next_attempt();
             if let Some(owned) = self.partitions.get_mut(&partition)
                 && !owned.is_refused()
@@ -104,6 +108,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 self.background.submit(Job::Open(partition, attempt));
             }
         }
+        self.ending.clear();
         self.transaction.clear();
     }
 
@@ -155,13 +160,19 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             tracing::warn!(partition, "lost to the group");
         }
         self.forget(partition);
-        if self.transaction.touches(partition) && self.producing == Producing::Ready {
+        if self.is_uncommitted(partition) && self.producing == Producing::Ready {
             self.unsettle(&format!("partition {partition} was lost"));
         }
     }
 
+    /// Whether a transaction holds something of a partition, and is not certainly committed.
+    pub(super) fn is_uncommitted(&self, partition: Partition) -> bool {
+        self.ending.touches(partition) || self.transaction.touches(partition)
+    }
+
     fn forget(&mut self, partition: Partition) {
         self.partitions.remove(&partition);
+        self.ending.disown(partition);
         self.transaction.disown(partition);
         self.shared.hide_stock(partition);
     }
@@ -185,14 +196,14 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     /// Writes what revoked partitions still owe into the transaction that is about to be committed.
     pub(super) fn begin_drains(&mut self) {
         let now = self.clock.now();
-        let Worker { partitions, transaction, .. } = self;
+        let Worker { partitions, ending, transaction, .. } = self;
         for (partition, owned) in partitions {
             let draining = owned.is_draining_into_commit();
             if let Some(working) = owned.live_mut().filter(|_| draining)
                 && working.engine.ledger().counters_changed()
             {
                 working.engine.write_all_counters(&mut transaction.outputs);
-                transaction.touch(*partition, working.committed, now);
+                transaction.touch(*partition, working.base(*partition, ending), now);
             }
         }
     }
@@ -220,9 +231,9 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
 
     /// From committed to published: the next owner then starts without a replay.
     fn advance_drain(&mut self, partition: Partition) {
-        let touched = self.transaction.touches(partition);
+        let uncommitted = self.is_uncommitted(partition);
         let Some(owned) = self.partitions.get_mut(&partition) else { return };
-        if !owned.is_draining_into_commit() || touched || self.producing != Producing::Ready {
+        if !owned.is_draining_into_commit() || uncommitted || self.producing != Producing::Ready {
             return;
         }
         let unpublished = owned.working().and_then(|working| {
@@ -239,7 +250,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     fn give_up(&mut self, partition: Partition) {
         let Some(owned) = self.partitions.get(&partition) else { return };
         let finished = owned.drain.is_some_and(|drain| drain.step == DrainStep::Over);
-        if self.transaction.touches(partition) && self.producing == Producing::Ready {
+        if self.is_uncommitted(partition) && self.producing == Producing::Ready {
             self.unsettle(&format!("partition {partition} could not be drained in time"));
         }
         if let Err(error) = self.log.release(&[partition]) {
