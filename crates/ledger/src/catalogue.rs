@@ -33,11 +33,30 @@ impl Merchants {
     #[inline]
     pub(crate) fn find(&self, id: MerchantId) -> Option<u32> {
         let is = |reference: u32| self.get(reference - 1).id == id.0;
-        self.index.find(hash::pair(id.0, 0), is).map(|reference| reference - 1)
+        self.index.find(Merchants::hash(id), is).map(|reference| reference - 1)
     }
 
-    pub(crate) fn touch(&self, id: MerchantId) -> u64 {
-        self.index.touch(hash::pair(id.0, 0))
+    #[inline]
+    pub(crate) fn hash(id: MerchantId) -> u32 {
+        hash::pair(id.0, 0)
+    }
+
+    /// Brings near where a merchant with this hash will be looked up.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, hash: u32) {
+        self.index.prefetch(hash);
+    }
+
+    /// The number of a merchant with this hash, perhaps of another one.
+    #[inline]
+    pub(crate) fn peek(&self, hash: u32) -> Option<u32> {
+        self.index.peek(hash).map(|reference| reference - 1)
+    }
+
+    /// Brings a merchant near that will be looked at soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, merchant: u32) {
+        self.records.prefetch(merchant as usize);
     }
 
     /// The merchant's number, a new one if it has none yet.
@@ -45,7 +64,7 @@ impl Merchants {
         self.find(id).unwrap_or_else(|| {
             let record = Merchant { id: id.0, own_place: 0, open_locations: 0 };
             let number = self.records.push(record) as u32;
-            self.index.insert(hash::pair(id.0, 0), number + 1);
+            self.index.insert(Merchants::hash(id), number + 1);
             number
         })
     }
@@ -172,11 +191,20 @@ impl Skus {
         (0..self.records.len()).map(|sku| self.records.get(sku))
     }
 
-    pub(crate) fn touch(&self, hash: u32) -> u64 {
-        self.index.touch(hash)
+    /// Brings near where a SKU with this hash will be looked up.
+    #[inline]
+    pub(crate) fn prefetch_index(&self, hash: u32) {
+        self.index.prefetch(hash);
+    }
+
+    /// Brings a SKU near that will be looked at soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, sku: u32) {
+        self.records.prefetch(sku as usize);
     }
 
     /// The number of a SKU with this hash, perhaps of another one.
+    #[inline]
     pub(crate) fn peek(&self, hash: u32) -> Option<u32> {
         self.index.peek(hash).map(|reference| reference - 1)
     }

@@ -147,12 +147,16 @@ impl Gmv {
         self.categories.make_room(names.categories.len());
     }
 
-    pub(crate) fn touch_merchant(&self, merchant: u32) -> u64 {
-        self.merchants.touch(merchant)
+    /// Brings a merchant's counter near.
+    #[inline]
+    pub(crate) fn prefetch_merchant(&self, merchant: u32) {
+        self.merchants.prefetch(merchant);
     }
 
-    pub(crate) fn touch_place(&self, place: u32) -> u64 {
-        self.places.touch(place)
+    /// Brings a place's counter near.
+    #[inline]
+    pub(crate) fn prefetch_place(&self, place: u32) {
+        self.places.prefetch(place);
     }
 
     /// Counts an order; `lines` in their order.

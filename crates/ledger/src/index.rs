@@ -114,10 +114,10 @@ impl Index {
         same.find(|found| is(**found as u32)).map(|found| *found as u32)
     }
 
-    /// Touches the slot where a look-up of this hash begins, so that it is near when it comes.
+    /// Brings the line near in which a look-up of this hash begins, without waiting for it.
     #[inline]
-    pub(crate) fn touch(&self, hash: u32) -> u64 {
-        self.page(self.page_of(hash))[home(hash)]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        prefetch::prefetch(&self.page(self.page_of(hash))[home(hash)]);
     }
 
     /// A reference whose key has this hash and may or may not be the one that is meant.

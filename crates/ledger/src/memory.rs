@@ -82,6 +82,13 @@ impl<'a> Key<'a> {
         Key { hash: hash::words(u64::from(merchant), id.words()), merchant, id }
     }
 
+    /// A key whose hash was worked out before.
+    #[inline]
+    pub(crate) fn hashed(merchant: u32, id: &'a PackedId, hash: u32) -> Key<'a> {
+        debug_assert_eq!(hash, Key::new(merchant, id).hash);
+        Key { hash, merchant, id }
+    }
+
     pub(crate) fn hash(&self) -> u32 {
         self.hash
     }
@@ -185,11 +192,14 @@ impl Memory {
         self.entries
     }
 
-    pub(crate) fn touch(&self, hash: u32) -> u64 {
-        self.index.touch(hash)
+    /// Brings near where an id with this hash will be looked up.
+    #[inline]
+    pub(crate) fn prefetch(&self, hash: u32) {
+        self.index.prefetch(hash);
     }
 
     /// Where an id with this hash is, perhaps another one.
+    #[inline]
     pub(crate) fn peek(&self, hash: u32) -> Option<Place> {
         self.index.peek(hash).map(Place::of)
     }

@@ -42,7 +42,7 @@ impl Ledger {
     /// `order.placed`
     pub(crate) fn place(&mut self, order: &OrderPlaced<'_>, emit: &mut impl FnMut(Effect<'_>)) {
         let (found, id) = self.look_up(order.merchant, order.order_id);
-        let key = found.map(|merchant| Key::new(merchant, &id));
+        let key = found.map(|(merchant, hash)| Key::hashed(merchant, &id, hash));
         let before = key.as_ref().and_then(|key| self.find_order(key));
         if self.remembers_order(before) {
             self.gmv.duplicate();
@@ -57,7 +57,7 @@ impl Ledger {
             self.reject(order, rejection, emit);
             return;
         }
-        let merchant = self.merchant_or_new(found, order.merchant);
+        let merchant = self.merchant_or_new(key.map(|key| key.merchant()), order.merchant);
         let key = key.unwrap_or_else(|| Key::new(merchant, &id));
         let remembered_until = order.placed_at.0.max(self.time);
         if let Err(rejection) = self.allocate(merchant, order) {
@@ -153,6 +153,7 @@ impl Ledger {
     }
 
     /// Adds an order's units to the buyer's counts.
+    #[inline]
     fn count_for_buyer(&mut self, buyer: BuyerId) {
         if !self.scratch.limited {
             return;
@@ -262,7 +263,8 @@ impl Ledger {
 
     /// `order.paid`
     pub(crate) fn pay(&mut self, payment: &OrderPaid<'_>, emit: &mut impl FnMut(Effect<'_>)) {
-        let (found, order_id) = self.look_up(payment.merchant, payment.order_id);
+        let (of_order, order_id) = self.look_up(payment.merchant, payment.order_id);
+        let found = of_order.map(|(merchant, _)| merchant);
         let horizon = self.order_horizon();
         let id = PackedId::new(payment.payment_id);
         let key = found.map(|merchant| Key::new(merchant, &id));
@@ -271,7 +273,8 @@ impl Ledger {
             self.gmv.duplicate();
             return;
         }
-        let order = found.and_then(|merchant| self.find_order(&Key::new(merchant, &order_id)));
+        let order = of_order.map(|(merchant, hash)| Key::hashed(merchant, &order_id, hash));
+        let order = order.and_then(|order| self.find_order(&order));
         let open = self.unexpired_hold(order);
         match self.timely(payment.paid_at, horizon) {
             Err(Untimely::Stale) if open.is_none() => {
@@ -386,8 +389,8 @@ impl Ledger {
         emit: &mut impl FnMut(Effect<'_>),
     ) {
         let (found, id) = self.look_up(merchant, order_id);
-        let Some(merchant) = found else { return };
-        let order = self.find_order(&Key::new(merchant, &id));
+        let Some((merchant, hash)) = found else { return };
+        let order = self.find_order(&Key::hashed(merchant, &id, hash));
         if let Some(hold) = self.unexpired_hold(order) {
             self.release(hold, HoldEnd::Cancelled, emit);
         }

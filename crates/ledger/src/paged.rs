@@ -127,6 +127,12 @@ impl<T: Pod + Send + Sync> Paged<T> {
         &self.page(index / Self::PER_PAGE)[index % Self::PER_PAGE]
     }
 
+    /// Brings an element near that will be looked at soon, without waiting for it.
+    #[inline]
+    pub(crate) fn prefetch(&self, index: usize) {
+        prefetch::prefetch(self.get(index));
+    }
+
     #[inline]
     pub(crate) fn get_mut(&mut self, index: usize) -> &mut T {
         &mut self.page_mut(index / Self::PER_PAGE)[index % Self::PER_PAGE]

@@ -133,6 +133,12 @@ impl Places {
         }
     }
 
+    /// Brings a place near that will be looked at soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, place: u32) {
+        self.records.prefetch(place as usize);
+    }
+
     #[inline]
     pub(crate) fn get(&self, place: u32) -> &Place {
         self.records.get(place as usize)

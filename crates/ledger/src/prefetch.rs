@@ -3,19 +3,18 @@
 //! Not a part of the state machine: it changes nothing but buffers of its own, and decides nothing; a
 //! ledger that applies each record alone gives the same effects. A command alone waits for one
 //! cache miss after the other (index, record, cell, counter), because each address comes out of the
-//! load before. Here each step is done for all commands before the next, in loops so short that the
-//! core has many of their loads under way at once. What is found is a guess (hashes are compared, keys
-//! are not) and is only ever loaded. What was worked out on the way, a command's merchant,
-//! its packed order id and, to be compared, its SKUs, is kept until that command is applied. Invariant: no effect depends on how
-//! records are cut into batches.
+//! load before. Here each step is done for all commands before the next, and ends in hints, for which
+//! nothing waits: when the next step loads what they were about, it is there. What is found is a guess
+//! (hashes are compared, keys are not). What was worked out on the way, a command's merchant and its
+//! SKUs, to be compared, and its packed order id with its hash, is kept until that command is applied.
+//! Invariant: no effect depends on how records are cut into batches.
 
-use crate::catalogue::{Sku, Skus};
+use crate::catalogue::{Merchants, Sku, Skus};
 use crate::command::{Command, ExternalId, Line, Settle};
 use crate::ledger::Ledger;
 use crate::memory::{Key, Place};
 use crate::packed_id::PackedId;
 use crate::units::{MerchantId, SkuId};
-use std::hint::black_box;
 
 /// What a batch is about, as far as it was guessed; buffers that every batch uses again.
 #[derive(Debug, Default)]
@@ -24,19 +23,27 @@ pub(crate) struct Near {
     known: Vec<Option<Known>>,
     /// The record that is being applied.
     at: usize,
-    merchants: Vec<u32>,
+    /// Hashes of their keys.
     orders: Vec<u32>,
     payments: Vec<u32>,
     skus: Vec<NearSku>,
-    cells: Vec<NearCell>,
+    /// Hashes of the orders whose holds are to end.
+    ending: Vec<u32>,
+    /// Those holds.
+    holds: Vec<u32>,
+    /// Their cells.
+    cells: Vec<u32>,
 }
 
 /// What was worked out for one command and need not be worked out again.
 #[derive(Debug, Clone, Copy)]
 struct Known {
+    /// Perhaps another one's number.
     merchant: u32,
     /// Where its lines begin in `skus`.
     line: u32,
+    /// Of its order's key, if the merchant is the right one.
+    order_hash: u32,
     order_id: PackedId,
 }
 
@@ -45,14 +52,6 @@ struct NearSku {
     hash: u32,
     /// The SKU's number plus 1; 0 for none.
     sku: u32,
-    settles: bool,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct NearCell {
-    cell: u32,
-    place: u32,
-    /// Whether its place is counted.
     settles: bool,
 }
 
@@ -110,85 +109,84 @@ impl Ledger {
     ) {
         let mut near = std::mem::take(&mut self.scratch.near);
         near.clear();
-        // What was loaded is summed up and given away, or the loads would be left out.
-        let mut sum = 0;
         for merchant in commands.clone().flatten().filter_map(merchant_of) {
-            sum ^= self.merchants.touch(merchant);
+            self.merchants.prefetch_index(Merchants::hash(merchant));
         }
-        self.hash_keys(commands, &mut near);
-        for hash in &near.orders {
-            sum ^= self.orders.touch(*hash);
+        for command in commands {
+            let known = command.and_then(outline).and_then(|outline| {
+                let merchant = self.merchants.peek(Merchants::hash(outline.merchant))?;
+                self.merchants.prefetch(merchant);
+                self.gmv.prefetch_merchant(merchant);
+                Some(near.hash_keys(merchant, &outline))
+            });
+            near.known.push(known);
         }
-        for sku in &near.skus {
-            sum ^= self.skus.touch(sku.hash);
-        }
-        for hash in &near.payments {
-            sum ^= self.payments.touch(*hash);
-        }
-        for merchant in &near.merchants {
-            sum ^= self.gmv.touch_merchant(*merchant);
-        }
-        for sku in &mut near.skus {
-            sku.sku = self.skus.peek(sku.hash).map_or(0, |sku| sku + 1);
-        }
-        self.find_cells(&mut near);
+        near.orders.iter().for_each(|hash| self.orders.prefetch(*hash));
+        near.payments.iter().for_each(|hash| self.payments.prefetch(*hash));
+        near.skus.iter().for_each(|sku| self.skus.prefetch_index(sku.hash));
+        self.prefetch_records(&mut near);
+        self.prefetch_cells(&mut near);
         for cell in &near.cells {
-            sum ^= u64::from(self.stockroom.read(cell.cell).held);
-            sum ^= u64::from(self.places.get(cell.place).location);
+            let owner = self.stockroom.owner(*cell);
+            self.skus.prefetch(owner.sku);
+            self.places.prefetch(owner.place);
+            self.gmv.prefetch_place(owner.place);
         }
-        for cell in near.cells.iter().filter(|cell| cell.settles) {
-            sum ^= self.gmv.touch_place(cell.place);
-        }
-        black_box(sum);
         self.scratch.near = near;
     }
 
     /// The number of the merchant of the record that is being applied, if the state has needed one
-    /// before, and its order's id in its packed form.
+    /// before, with the hash of its order's key, and the order's id in its packed form.
     #[inline]
     pub(crate) fn look_up(
         &self,
         merchant: MerchantId,
         order_id: ExternalId<'_>,
-    ) -> (Option<u32>, PackedId) {
-        match self.scratch.near.known() {
-            Some(known) => (Some(known.merchant), known.order_id),
-            None => (self.merchant(merchant), PackedId::new(order_id)),
+    ) -> (Option<(u32, u32)>, PackedId) {
+        if let Some(known) = self.scratch.near.known()
+            && self.merchants.id(known.merchant) == merchant
+        {
+            return (Some((known.merchant, known.order_hash)), known.order_id);
         }
+        let id = PackedId::new(order_id);
+        let found =
+            self.merchant(merchant).map(|merchant| (merchant, Key::new(merchant, &id).hash()));
+        (found, id)
     }
 
-    fn hash_keys<'c, 'a: 'c>(
-        &self,
-        commands: impl Iterator<Item = Option<&'c Command<'a>>>,
-        near: &mut Near,
-    ) {
-        for command in commands {
-            let known = command.and_then(outline).and_then(|outline| {
-                let merchant = self.merchants.find(outline.merchant)?;
-                Some(near.hash_keys(merchant, &outline))
-            });
-            near.known.push(known);
-        }
-    }
-
-    /// The cells of new orders' SKUs, and those of the holds that payments mean.
-    fn find_cells(&self, near: &mut Near) {
-        for near_sku in near.skus.iter().filter(|sku| sku.sku != 0) {
-            let sku = self.skus.get(near_sku.sku - 1);
-            let (cell, place) = (sku.first_cell, sku.first_place);
-            if sku.cells > 0 {
-                near.cells.push(NearCell { cell, place, settles: near_sku.settles });
+    /// Finds the new orders' SKUs and the holds that are to end.
+    fn prefetch_records(&self, near: &mut Near) {
+        for near_sku in &mut near.skus {
+            if let Some(sku) = self.skus.peek(near_sku.hash) {
+                near_sku.sku = sku + 1;
+                self.skus.prefetch(sku);
             }
         }
-        if near.payments.is_empty() {
-            return;
-        }
-        for hash in &near.orders {
+        for hash in &near.ending {
             if let Some(Place::Hold(hold)) = self.orders.peek(*hash) {
-                near.cells.extend(self.holds.get(hold).lines().map(|line| {
-                    let place = self.stockroom.owner(line.cell).place;
-                    NearCell { cell: line.cell, place, settles: true }
-                }));
+                near.holds.push(hold);
+                self.holds.prefetch(hold);
+            }
+        }
+    }
+
+    /// Finds the cells of those SKUs and holds.
+    fn prefetch_cells(&self, near: &mut Near) {
+        for near_sku in near.skus.iter().filter(|sku| sku.sku != 0) {
+            let sku = self.skus.get(near_sku.sku - 1);
+            if sku.cells > 0 {
+                self.stockroom.prefetch(sku.first_cell);
+                self.places.prefetch(sku.first_place);
+                if near_sku.settles {
+                    self.gmv.prefetch_place(sku.first_place);
+                }
+            }
+        }
+        for hold in &near.holds {
+            for line in self.holds.get(*hold).lines() {
+                self.stockroom.prefetch(line.cell);
+                self.stockroom.prefetch_owner(line.cell);
+                near.cells.push(line.cell);
             }
         }
     }
@@ -196,12 +194,16 @@ impl Ledger {
 
 impl Near {
     /// Notes the keys of one command.
+    #[inline]
     fn hash_keys(&mut self, merchant: u32, outline: &Outline<'_>) -> Known {
         let order_id = PackedId::new(outline.order_id);
-        self.merchants.push(merchant);
-        self.orders.push(Key::new(merchant, &order_id).hash());
+        let order_hash = Key::new(merchant, &order_id).hash();
+        self.orders.push(order_hash);
         if let Some(id) = outline.payment_id {
             self.payments.push(Key::new(merchant, &PackedId::new(id)).hash());
+        }
+        if outline.lines.is_empty() {
+            self.ending.push(order_hash);
         }
         let line = self.skus.len() as u32;
         let settles = outline.settles;
@@ -210,7 +212,7 @@ impl Near {
             sku: 0,
             settles,
         }));
-        Known { merchant, line, order_id }
+        Known { merchant, line, order_hash, order_id }
     }
 
     /// Says which record of the batch is applied from now on.
@@ -245,10 +247,51 @@ impl Near {
 
     pub(crate) fn clear(&mut self) {
         self.known.clear();
-        self.merchants.clear();
         self.orders.clear();
         self.payments.clear();
         self.skus.clear();
+        self.ending.clear();
+        self.holds.clear();
         self.cells.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rules::Rules;
+    use std::collections::HashMap;
+
+    /// Two merchants whose hashes are equal, so that one is guessed for the other.
+    fn colliding() -> [MerchantId; 2] {
+        let mut seen = HashMap::new();
+        let mut pairs = (1..).map(MerchantId).filter_map(|merchant| {
+            let before = seen.insert(Merchants::hash(merchant), merchant);
+            before.map(|before| [before, merchant])
+        });
+        pairs.next().expect("hashes of 32 bits collide among so many")
+    }
+
+    /// Looks a batch of these merchants' commands up; their numbers have to be these.
+    fn check(ledger: &mut Ledger, numbers: [(MerchantId, Option<u32>); 3]) {
+        let order_id = ExternalId::new("1").expect("an id");
+        let commands = numbers.map(|(merchant, _)| Command::OrderCancelled { merchant, order_id });
+        ledger.prefetch(commands.iter().map(Some));
+        for (record, (merchant, number)) in numbers.into_iter().enumerate() {
+            ledger.scratch.near.begin(record);
+            let (found, id) = ledger.look_up(merchant, order_id);
+            assert_eq!(found, number.map(|number| (number, Key::new(number, &id).hash())));
+        }
+        ledger.scratch.near.clear();
+    }
+
+    #[test]
+    fn a_merchant_that_is_guessed_wrongly_is_not_taken_for_the_right_one() {
+        let [known, other] = colliding();
+        let mut ledger = Ledger::new(Rules::default());
+        let first = Some(ledger.merchant_or_new(None, known));
+        check(&mut ledger, [(known, first), (other, None), (known, first)]);
+        let second = Some(ledger.merchant_or_new(None, other));
+        check(&mut ledger, [(known, first), (other, second), (known, first)]);
     }
 }

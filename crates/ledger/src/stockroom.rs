@@ -72,6 +72,17 @@ impl Stockroom {
         self.cells.read(CellId(cell))
     }
 
+    /// Brings a cell near that will be looked at soon.
+    #[inline]
+    pub(crate) fn prefetch(&self, cell: u32) {
+        self.cells.prefetch(CellId(cell));
+    }
+
+    /// Brings near whose a cell is.
+    pub(crate) fn prefetch_owner(&self, cell: u32) {
+        self.owners.prefetch(cell as usize);
+    }
+
     /// The cell of a SKU at a place, if there ever was stock.
     pub(crate) fn find(&self, number: u32, sku: &Sku, place: u32) -> Option<u32> {
         if sku.cells == 0 {

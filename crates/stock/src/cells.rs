@@ -108,6 +108,13 @@ impl Cells {
         })
     }
 
+    /// Brings a cell near that will be looked at soon, without waiting for it.
+    pub fn prefetch(&self, cell: CellId) {
+        if let Some(word) = self.existing(cell) {
+            prefetch::prefetch(word);
+        }
+    }
+
     /// Moves units from on_hand to held if at least `floor` stay on hand; tells whether it did.
     pub fn hold(&self, cell: CellId, units: u32, floor: u32) -> bool {
         self.change_existing(cell, |now| {
