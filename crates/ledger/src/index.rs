@@ -167,16 +167,18 @@ impl Index {
     #[cold]
     fn drop_dead(&mut self, page: usize, is_dead: impl Fn(u32) -> bool) {
         let dead = |entry: u64| is_dead(entry as u32);
-        let mut kept = [0; SLOTS];
-        let mut count = 0;
-        for entry in self.page(page) {
-            // Without branches, since nobody could foretell them.
-            kept[count % SLOTS] = *entry;
-            count += usize::from((*entry != 0) & !dead(*entry));
-        }
         let before = self.heads[page].entries;
-        // A page without dead is left alone: perhaps a snapshot shares it.
-        if count < usize::from(before) {
+        // Counted first, several at once: a page without dead is left alone, and perhaps a snapshot shares it.
+        let references = self.page(page).iter().map(|entry| *entry as u32);
+        let alive: u32 = references.map(|found| u32::from((found != 0) & !is_dead(found))).sum();
+        if alive < u32::from(before) {
+            let mut kept = [0; SLOTS];
+            let mut count = 0;
+            for entry in self.page(page) {
+                // Without branches, since nobody could foretell them.
+                kept[count % SLOTS] = *entry;
+                count += usize::from((*entry != 0) & !dead(*entry));
+            }
             let slots = self.page_mut(page);
             slots.fill(0);
             kept[..count].iter().for_each(|entry| put(slots, *entry));
@@ -260,9 +262,9 @@ impl Index {
         let upper = self.slots.push_page();
         let depth = depth + 1;
         let mut heads = [Head { entries: 0, depth: depth as u8, overflown: 0 }; 2];
-        let entries: Vec<u64> = self.page(page).iter().copied().filter(|e| *e != 0).collect();
+        let entries = self.page(page).to_vec();
         self.page_mut(page).fill(0);
-        for entry in entries {
+        for entry in entries.into_iter().filter(|entry| *entry != 0) {
             let side = (hash_of(entry) >> (32 - depth)) as usize & 1;
             heads[side].entries += 1;
             put(self.page_mut([page, upper][side]), entry);
