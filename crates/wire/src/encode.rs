@@ -13,7 +13,8 @@ use crate::outputs::{Outputs, Topic};
 use crate::record::Record;
 use crate::refused::Refused;
 use crate::template::{
-    Day, Piece, Prepared, Value, Writer, area, date, dimension_name, dimension_value, members, open,
+    Day, Days, Piece, Prepared, Repeated, Value, Writer, area, date, dimension_name,
+    dimension_value, members, open,
 };
 
 /// Most bytes of a dead letter's original key, value and headers together: with our own headers,
@@ -33,6 +34,7 @@ const END_BYTES_MAX: usize = 32;
 pub struct Encoder {
     input_topic: String,
     end: End,
+    days: Days,
 }
 
 /// An answer's last member and brace, which are the same for all answers of a millisecond.
@@ -52,7 +54,7 @@ impl End {
 impl Encoder {
     /// An encoder of answers to this topic, whose name dead letters repeat.
     pub fn new(input_topic: impl Into<String>) -> Encoder {
-        Encoder { input_topic: input_topic.into(), end: End::new(Millis(0)) }
+        Encoder { input_topic: input_topic.into(), end: End::new(Millis(0)), days: Days::new() }
     }
 
     /// Appends the output of an effect that `cause` had at T = `at`.
@@ -80,14 +82,19 @@ impl Encoder {
         if self.end.at != at {
             self.end = End::new(at);
         }
+        let Encoder { end, days, .. } = self;
+        let merchant = Repeated::new(order.merchant.0);
         let bytes_max = OUTPUT_BYTES_MAX + lines * LINE_BYTES_MAX;
         outputs.write(
             topic,
             cause.partition,
             at,
             bytes_max,
-            |writer| order.merchant.write("", writer),
-            |writer| self.end.text.write("", answer(writer, cause.offset, effect)),
+            |writer| merchant.write("", writer),
+            |writer| {
+                let writer = answer(writer, cause.offset, &merchant, effect, days);
+                end.text.write("", writer)
+            },
         );
     }
 
@@ -214,35 +221,41 @@ impl Omitted {
 
 /// An answer's object up to its last member, `at`. A dead letter has none: the record itself leaves.
 #[inline(always)]
-fn answer<'w>(mut writer: Writer<'w>, offset: Offset, effect: &Effect<'_>) -> Writer<'w> {
+fn answer<'w>(
+    mut writer: Writer<'w>,
+    offset: Offset,
+    merchant: &Repeated,
+    effect: &Effect<'_>,
+    days: &mut Days,
+) -> Writer<'w> {
     match *effect {
         Effect::HoldPlaced { order, buyer, amount, lines, expires_at } => {
             open! { writer: type "hold.placed" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
-            "merchant_id" => order.merchant; "buyer_id" => buyer; "amount" => amount;
-            "lines" => lines; "expires_at" => expires_at; }
+            "merchant_id" => *merchant; "buyer_id" => buyer; "amount" => amount;
+            "lines" => lines; "expires_at" => days.instant(expires_at); }
         }
         Effect::HoldRejected { order, buyer, rejection } => {
             open! { writer: type "hold.rejected" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
-            "merchant_id" => order.merchant; "buyer_id" => buyer; "reason" => rejection.name();
+            "merchant_id" => *merchant; "buyer_id" => buyer; "reason" => rejection.name();
             "sku" => rejection.sku(); }
         }
         Effect::HoldReleased { order, reason, amount, lines, forfeited } => {
             open! { writer: type "hold.released" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
-            "merchant_id" => order.merchant; "reason" => reason.name(); "amount" => amount;
+            "merchant_id" => *merchant; "reason" => reason.name(); "amount" => amount;
             "lines" => lines; "forfeited" => forfeited; }
         }
         Effect::HoldExtended { order, expires_at } => {
             open! { writer: type "hold.extended" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
-            "merchant_id" => order.merchant; "expires_at" => expires_at; }
+            "merchant_id" => *merchant; "expires_at" => days.instant(expires_at); }
         }
         Effect::PaymentRefused { payment_id, order, amount, refusal } => {
             open! { writer: type "payment.refused" }
             members! { writer: "offset" => offset; "payment_id" => payment_id;
-            "order_id" => order.order_id; "merchant_id" => order.merchant; "amount" => amount;
+            "order_id" => order.order_id; "merchant_id" => *merchant; "amount" => amount;
             "reason" => refusal.name(); }
         }
         Effect::OrderSettled {
@@ -258,9 +271,9 @@ fn answer<'w>(mut writer: Writer<'w>, offset: Offset, effect: &Effect<'_>) -> Wr
         } => {
             open! { writer: type "order.settled" }
             members! { writer: "offset" => offset; "order_id" => order.order_id;
-            "merchant_id" => order.merchant; "buyer_id" => buyer; "amount" => amount;
+            "merchant_id" => *merchant; "buyer_id" => buyer; "amount" => amount;
             "discount" => discount; "lines" => lines; "channel" => channel; "region" => region;
-            "area" => area(rural); "placed_at" => placed_at; }
+            "area" => area(rural); "placed_at" => days.instant(placed_at); }
         }
         Effect::OrderRefunded {
             refund_id,
@@ -274,7 +287,7 @@ fn answer<'w>(mut writer: Writer<'w>, offset: Offset, effect: &Effect<'_>) -> Wr
         } => {
             open! { writer: type "order.refunded" }
             members! { writer: "offset" => offset; "refund_id" => refund_id;
-            "order_id" => order.order_id; "merchant_id" => order.merchant; "amount" => amount;
+            "order_id" => order.order_id; "merchant_id" => *merchant; "amount" => amount;
             "lines" => lines; "restock" => restock; "channel" => channel; "region" => region;
             "area" => area(rural); }
         }

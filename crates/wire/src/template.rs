@@ -161,14 +161,86 @@ fn first_digits(number: u64) -> ([u8; 8], usize) {
 
 /// The eight decimal digits of a number below 10^8, one in each byte, the first lowest. Two halves,
 /// then four quarters, then eight digits are divided at once by multiplication (P. Khuong, "How to
-/// print integers really fast").
+/// print integers really fast"). A quotient q of n and d is put before its remainder in one step:
+/// q + ((n - d * q) << s) = (n << s) - q * ((d << s) - 1).
 #[inline(always)]
 fn eight_digits(number: u64) -> u64 {
-    let halves = (number / 10_000) | ((number % 10_000) << 32);
+    let halves = (number << 32) - (number / 10_000) * ((10_000 << 32) - 1);
     let hundreds = ((halves * 10_486) >> 20) & 0x7f_0000_007f;
-    let quarters = hundreds | ((halves - 100 * hundreds) << 16);
+    let quarters = (halves << 16) - hundreds * ((100 << 16) - 1);
     let tens = ((quarters * 103) >> 10) & 0x000f_000f_000f_000f;
-    tens | ((quarters - 10 * tens) << 8)
+    (quarters << 8) - tens * ((10 << 8) - 1)
+}
+
+/// A number that is written more than once: its digits are found once.
+#[derive(Debug)]
+pub(crate) struct Repeated {
+    number: u64,
+    /// Its digits, and how many they are, if it is below 10^8.
+    text: [u8; 8],
+    digits: usize,
+}
+
+impl Repeated {
+    #[inline(always)]
+    pub(crate) fn new(number: u64) -> Repeated {
+        let (text, digits) = if number < TEN_TO_8 { first_digits(number) } else { ([0; 8], 0) };
+        Repeated { number, text, digits }
+    }
+}
+
+impl Piece for Repeated {
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        match self.digits {
+            0 => long(self.number, writer.put(before.as_bytes())),
+            digits => writer.put_start(before, self.text, digits),
+        }
+    }
+}
+
+/// The digits of the last instant that was written but for its last eight, which are the same for more
+/// than a day.
+#[derive(Debug, Clone)]
+pub(crate) struct Days {
+    /// The instant less its last eight digits.
+    number: u64,
+    text: [u8; 8],
+    digits: usize,
+}
+
+impl Days {
+    pub(crate) fn new() -> Days {
+        Days { number: 0, text: [b'0'; 8], digits: 1 }
+    }
+
+    /// An instant that is to be written.
+    #[inline(always)]
+    pub(crate) fn instant(&mut self, at: Millis) -> Instant<'_> {
+        let number = at.0 / TEN_TO_8;
+        let has_days = (TEN_TO_8..TEN_TO_16).contains(&at.0);
+        if has_days && number != self.number {
+            let (text, digits) = first_digits(number);
+            *self = Days { number, text, digits };
+        }
+        Instant { at, days: has_days.then_some(self) }
+    }
+}
+
+/// An instant; one with as many digits as those of our time is written by [`Days`].
+pub(crate) struct Instant<'d> {
+    at: Millis,
+    days: Option<&'d Days>,
+}
+
+impl Piece for Instant<'_> {
+    #[inline(always)]
+    fn write<'w>(&self, before: &'static str, writer: Writer<'w>) -> Writer<'w> {
+        let Some(days) = self.days else { return self.at.write(before, writer) };
+        let rest = eight_digits(self.at.0 - days.number * TEN_TO_8) | ASCII_ZEROS;
+        let writer = writer.put_start(before, days.text, days.digits);
+        writer.put_start("", rest.to_le_bytes(), 8)
+    }
 }
 
 /// Appends a number of at least nine digits.
@@ -448,13 +520,29 @@ mod tests {
 
     #[test]
     fn no_number_loses_or_gains_a_digit() {
+        let mut days = Days::new();
         let powers = (0..20).map(|exponent| 10_u64.pow(exponent));
         let around = powers.flat_map(|power| [power - 1, power, power + 1, power / 7 * 9]);
         let mixed = (0..1_000_000).map(|n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (n % 64));
         for number in around.chain(mixed).chain([u64::MAX]) {
-            let mut room = [0; 32];
-            let bytes = 32 - number.write("", Writer::new(&mut room)).left();
-            assert_eq!(&room[..bytes], number.to_string().as_bytes());
+            let expected = format!(",\"name\":{number}");
+            assert_eq!(member(number), expected);
+            assert_eq!(member(Repeated::new(number)), expected);
+            assert_eq!(member(days.instant(Millis(number))), expected);
+        }
+    }
+
+    /// The leading digits are kept from one instant to the next.
+    #[test]
+    fn no_instant_has_the_days_of_another() {
+        const TODAY: u64 = 1_762_790_400_000;
+        let mut days = Days::new();
+        let around = [TODAY, 0, 7, TODAY + 1, TODAY - 200_000_000, 99_999_999, 100_000_000, TODAY];
+        let next_days = (0..100).map(|n| TODAY + n * 33_333_333);
+        for at in
+            around.into_iter().chain(next_days).chain([10_u64.pow(15), TODAY, u64::MAX, TODAY])
+        {
+            assert_eq!(member(days.instant(Millis(at))), format!(",\"name\":{at}"));
         }
     }
 }
