@@ -530,6 +530,7 @@ pub(crate) fn reading_goes_on_while_a_transaction_ends(harness: &impl Harness) {
     for round in 1..=5 {
         worker.produce(Topic::Settled, 0, &["settled"]);
         worker.log.end(&[commit_of(0, round, "")]);
+        assert!(worker.log.begin().is_err(), "one transaction at a time");
         // What comes meanwhile is handed on before anybody asks what became of the transaction.
         harness.append(0, &numbered(10));
         next += 10;

@@ -94,6 +94,7 @@ fn what_was_gathered_behind_an_uncertain_end_is_neither_lost_nor_repeated() {
         Verdict::ApplyThenFail(trouble()),
         Verdict::ApplyLate(trouble()),
         Verdict::ApplyTwice("the connection was lost".to_owned()),
+        Verdict::FailBefore(LogError::Fenced("a newer producer".to_owned())),
     ] {
         assert_eq!(producers_after("end", verdict), 1, "the producer is replaced once");
     }
@@ -124,6 +125,28 @@ fn what_was_gathered_behind_an_abort_is_produced_after_what_was_aborted() {
     let turned_down = LogError::Transaction("illegal generation".to_owned());
     let producers = producers_after("offsets", Verdict::FailBefore(turned_down));
     assert_eq!(producers, 0, "the same producer begins again");
+}
+
+/// However much there is to read: what grew with each attempt would not get through any more at last.
+#[test]
+fn what_does_not_get_through_does_not_grow() {
+    let (mut world, mut hand) = told_late(1, 40);
+    (0..20).for_each(|_| world.script.expect("end", Verdict::FailBefore(trouble())));
+    apply_behind_an_end(&mut world, &mut hand);
+    let mut behind = None;
+    for _ in 0..400 {
+        world.publish();
+        world.turns(&mut hand, 1);
+        let uncommitted = hand.shared.status().queues.uncommitted;
+        let is_in_doubt = !hand.shared.status().is_ready() && !world.script.is_over();
+        if is_in_doubt {
+            assert_eq!(*behind.get_or_insert(uncommitted), uncommitted, "as much as at first");
+        }
+    }
+    assert!(behind.is_some() && world.script.is_over());
+    world.settle(&mut hand);
+    world.stop(hand);
+    world.assert_settled("after twenty attempts");
 }
 
 #[test]

@@ -31,7 +31,10 @@ const FAMILIES: [(&str, &str); 2] = [
         "floodgate_end_to_end_duration_seconds",
         "due to committed, the oldest command of each batch of up to 512",
     ),
-    ("floodgate_commit_duration_seconds", "of it, waiting for the end of the transaction"),
+    (
+        "floodgate_commit_duration_seconds",
+        "of it, from asking for the end of the transaction to the word of it",
+    ),
 ];
 
 /// Cumulative counts by upper bound; bounds as the text that they came in, for they are only compared.

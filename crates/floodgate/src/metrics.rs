@@ -35,7 +35,7 @@ pub(crate) const RECORDED: [Family; 19] = [
     Family::counter("floodgate_commits_total", &["worker", "outcome"], "Ends of transactions."),
     Family::histogram(
         "floodgate_commit_duration_seconds",
-        "Time that a worker waited for the end of a transaction.",
+        "Time from asking for the end of a transaction to the word of it.",
     ),
     Family::histogram(
         "floodgate_end_to_end_duration_seconds",

@@ -145,6 +145,11 @@ impl Courier {
         Ok(())
     }
 
+    /// Whether a transaction was asked to end, of which nothing is told yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.awaited.is_some()
+    }
+
     /// Whether there is an outcome to be told.
     pub(crate) fn has_ended(&self) -> bool {
         !self.ended.is_empty()
@@ -158,7 +163,8 @@ impl Courier {
             let left = until.saturating_duration_since(Instant::now());
             match self.ended.recv_timeout(left.min(SLICE)) {
                 Ok(Ended { outcome, idle }) => {
-                    self.idle.extend(idle);
+                    // The first lent is the first to be lent again: it grew the most.
+                    self.idle.extend(idle.into_iter().rev());
                     return Some(outcome);
                 }
                 Err(RecvTimeoutError::Disconnected) => {

@@ -294,7 +294,11 @@ impl Log for KafkaLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
-        let begun = self.courier()?.producer().begin();
+        let courier = self.courier()?;
+        if courier.is_ending() {
+            return Err(LogError::Transaction("the one before has not ended".to_owned()));
+        }
+        let begun = courier.producer().begin();
         begun.map_err(|error| error.into_log_error(&self.rights))
     }
 

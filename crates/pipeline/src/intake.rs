@@ -81,7 +81,7 @@ impl<C: Clock> Intake<'_, C> {
         }
         if let Some(working) = being_read(self.partitions, partition) {
             let began = clock.now();
-            let base = working.base(partition, self.ending);
+            let base = self.ending.base_behind(partition, working.committed);
             self.transaction.touch(partition, base, began);
             working.apply(live, &mut self.transaction.outputs, began, || clock.now());
             self.transaction.records += live.len() as u64;

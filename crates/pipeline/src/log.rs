@@ -148,7 +148,7 @@ pub trait Log {
     /// `wait`; after `Retry` call it again.
     fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError>;
 
-    /// Begins a transaction.
+    /// Begins a transaction; fails while the outcome of the one before is not told.
     fn begin(&mut self) -> Result<(), LogError>;
 
     /// Hands the outputs from number `first` on to the producer, within the transaction. They are

@@ -19,7 +19,7 @@ use crate::opening::{Opened, Refusal, Replay};
 use crate::settings::WorkerSettings;
 use crate::stock_view::PartitionView;
 use crate::tally::Tally;
-use crate::transaction::{Position, Transaction};
+use crate::transaction::Position;
 
 /// Pause before a partition that could not be opened in passing is tried again.
 pub(crate) const RETRY_PAUSE: Duration = Duration::from_secs(1);
@@ -288,11 +288,6 @@ impl Working {
     pub(crate) fn note_committed(&mut self, position: Position) {
         self.committed = Some(position.offset);
         self.committed_time = position.time;
-    }
-
-    /// The committed offset once the transaction that is ending is, too.
-    pub(crate) fn base(&self, partition: Partition, ending: &Transaction) -> Option<Offset> {
-        ending.end(partition).map(|end| end.offset).or(self.committed)
     }
 
     /// For how long the newest snapshot has been the newest although more has been applied since.

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// See the module's documentation; the defaults are those of `config/floodgate.toml`.
 #[derive(Debug, Clone)]
 pub struct WorkerSettings {
-    /// Longest time from a transaction's first record to its commit.
+    /// Longest time from a transaction's first record to asking for its commit, if the one before has
+    /// ended by then.
     pub commit_interval: Duration,
     /// Outputs after which a transaction is committed early.
     pub commit_outputs_max: usize,

@@ -1,8 +1,8 @@
 //! What records caused, counted plainly: a few additions for each effect, no metric, no thread.
 //!
-//! An engine counts while it applies; its worker takes the tally when the commit that holds the
-//! effects is certain, and drops that of a replay. Invariant: an effect is in at most one tally that
-//! is taken, and only if it is committed.
+//! An engine counts while it applies; its worker takes the tally when it seals the transaction that holds
+//! the effects, counts it once the commit is certain, and drops that of a replay. Invariant: an effect is
+//! counted at most once, and only if it is committed.
 
 use ledger::effect::{DeadLetter, Effect, PaymentRefusal, Rejection, ReleaseReason};
 use ledger::units::SkuId;

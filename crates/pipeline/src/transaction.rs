@@ -32,6 +32,8 @@ pub(crate) struct Transaction {
     /// What is counted once it is committed.
     tallies: Vec<Tally>,
     disowned: bool,
+    /// Whether it has ended before, and not with a commit.
+    reopened: bool,
     aborts: u32,
     started_at: Duration,
     sealed_at: Duration,
@@ -126,6 +128,15 @@ impl Transaction {
         now.saturating_sub(self.sealed_at)
     }
 
+    /// Where the transaction behind it begins in a partition of which `committed` is committed.
+    pub(crate) fn base_behind(
+        &self,
+        partition: Partition,
+        committed: Option<Offset>,
+    ) -> Option<Offset> {
+        self.end(partition).map(|end| end.offset).or(committed)
+    }
+
     /// Where it ends in a partition; none without it, or before it is sealed.
     pub(crate) fn end(&self, partition: Partition) -> Option<Position> {
         self.spans.get(&partition)?.end
@@ -162,19 +173,16 @@ impl Transaction {
         self.spans.clear();
         self.tallies.clear();
         self.disowned = false;
+        self.reopened = false;
         self.aborts = 0;
     }
 
-    /// The log's transaction is gone, the outputs are kept to be produced again.
-    pub(crate) fn rewind(&mut self) {
+    /// Opens one that is certainly aborted again, to be produced once more, together with what was
+    /// gathered behind it, which is moved out of `next`.
+    pub(crate) fn reopen(&mut self, next: &mut Transaction) {
+        self.reopened = true;
         self.produced = 0;
         self.begun = false;
-    }
-
-    /// Opens one that is certainly aborted again, together with what was gathered behind it, which is
-    /// moved out of `next`.
-    pub(crate) fn reopen(&mut self, next: &mut Transaction) {
-        self.rewind();
         self.outputs.extend_from(&next.outputs, 0);
         self.records += next.records;
         self.arrivals.append(&mut next.arrivals);
@@ -184,6 +192,11 @@ impl Transaction {
             self.spans.entry(partition).or_insert(span);
         }
         next.clear();
+    }
+
+    /// Whether it has ended before, and not with a commit.
+    pub(crate) fn is_reopened(&self) -> bool {
+        self.reopened
     }
 
     /// Notes that the log has aborted it; how often that happened to these outputs.

@@ -134,9 +134,10 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         self.make_producer()?;
         self.start_reading()?;
         self.poll()?;
+        // What is known counts, even of a partition that was lost since.
+        self.hear_outcome(Duration::ZERO)?;
         self.on_members()?;
         self.retry_openings();
-        self.hear_outcome(Duration::ZERO)?;
         if self.producing == Producing::Ready {
             self.write_due_counters();
             self.begin_drains();
@@ -184,7 +185,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     fn poll(&mut self) -> Result<(), WorkerError> {
         const DOING: &str = "reading";
         let age = self.transaction.age(self.clock.now());
-        let wait = match self.transaction.is_empty() {
+        // Nothing is committed before a producer is there.
+        let wait = match self.transaction.is_empty() || self.producing != Producing::Ready {
             true => POLL_WAIT_MAX,
             false => self.settings.commit_interval.saturating_sub(age).min(POLL_WAIT_MAX),
         };

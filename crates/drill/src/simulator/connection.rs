@@ -1,7 +1,8 @@
 //! A worker's log: the embedded one, seen by the simulator.
 //!
 //! What becomes of a request is decided in `calls`; here is noted what the log hands on, records are
-//! handed on again, and partitions stand still. Invariant: whatever it does to reading, every record
+//! handed on again, partitions stand still, and the end of a transaction reaches the log late, or its
+//! outcome the worker. Invariant: whatever it does to reading, every record
 //! comes, in order, once or more often.
 
 use std::collections::BTreeMap;
@@ -37,6 +38,8 @@ struct Ending {
     /// For how many turns of its worker nothing is told of it.
     turns: u64,
     partitions: usize,
+    /// The request to end it, as long as that is on its way.
+    on_its_way: Option<Vec<PartitionCommit>>,
 }
 
 /// Where the reading of a partition stands.
@@ -61,6 +64,12 @@ impl Connection {
 
     fn stage(&self) -> Arc<Stage> {
         self.stage.upgrade().expect("the stage outlives its workers")
+    }
+
+    /// The request to end a transaction reaches the log.
+    fn arrive(&mut self, commits: &[PartitionCommit]) {
+        self.log.end(commits);
+        self.stage().stand(self.who, |standing| standing.transaction = Transaction::Ending);
     }
 
     /// Stops to read partitions that stand still, and goes on with those that do no longer.
@@ -159,6 +168,7 @@ impl Log for Connection {
     }
 
     fn replace_producer(&mut self, wait: Duration) -> Result<(), LogError> {
+        self.ending = None;
         self.log.replace_producer(wait)
     }
 
@@ -172,9 +182,12 @@ impl Log for Connection {
 
     fn end(&mut self, commits: &[PartitionCommit]) {
         let stage = self.stage();
-        self.log.end(commits);
-        stage.stand(self.who, |standing| standing.transaction = Transaction::Ending);
-        self.ending = Some(Ending { turns: stage.below(ENDING_TURNS), partitions: commits.len() });
+        let on_its_way = (stage.below(2) == 0).then(|| commits.to_vec());
+        if on_its_way.is_none() {
+            self.arrive(commits);
+        }
+        let turns = stage.below(ENDING_TURNS);
+        self.ending = Some(Ending { turns, partitions: commits.len(), on_its_way });
     }
 
     fn ended(&mut self, wait: Duration) -> Option<CommitOutcome> {
@@ -183,8 +196,10 @@ impl Log for Connection {
             ending.turns -= 1;
             return None;
         }
-        let partitions = ending.partitions;
-        self.ending = None;
+        let Ending { partitions, on_its_way, .. } = self.ending.take()?;
+        if let Some(commits) = on_its_way {
+            self.arrive(&commits);
+        }
         let stage = self.stage();
         let ended = self.log.ended(wait)?;
         let outcome = match &ended {

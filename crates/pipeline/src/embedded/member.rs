@@ -432,6 +432,9 @@ impl Log for EmbeddedLog {
     }
 
     fn begin(&mut self) -> Result<(), LogError> {
+        if self.outcome.is_some() {
+            return Err(LogError::Transaction("the one before has not ended".to_owned()));
+        }
         let verdict = self.ask(Call::Begin)?;
         let begun = judge(verdict, || self.producer()?.begin());
         self.keep_producer_after(begun)

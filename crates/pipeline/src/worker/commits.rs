@@ -68,7 +68,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 let before = transaction.outputs.len();
                 working.write_due_counters(settings, now, &mut transaction.outputs);
                 if transaction.outputs.len() > before {
-                    transaction.touch(*partition, working.base(*partition, ending), now);
+                    let base = ending.base_behind(*partition, working.committed);
+                    transaction.touch(*partition, base, now);
                 }
             }
         }
@@ -107,15 +108,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         if self.producing != Producing::Ready || !self.commit_is_due() {
             return Ok(());
         }
-        if !self.ending.is_empty() {
-            return self.await_outcome();
-        }
-        self.end()?;
-        if self.outcome_comes_first() {
-            self.await_outcome()
-        } else {
-            self.hear_outcome(Duration::ZERO)
-        }
+        if self.ending.is_empty() { self.end() } else { self.await_outcome() }
     }
 
     fn commit_is_due(&self) -> bool {
@@ -130,9 +123,11 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     /// Whether nothing may be applied before the outcome is known: a snapshot is taken of what is
-    /// committed and nothing beyond, and a partition that goes is not read any more.
+    /// committed and nothing beyond, a partition that goes is not read any more, and what does not get
+    /// through must not grow.
     fn outcome_comes_first(&self) -> bool {
-        self.partitions.values().any(Owned::is_draining_into_commit)
+        self.ending.is_reopened()
+            || self.partitions.values().any(Owned::is_draining_into_commit)
             || (self.slot.is_free() && self.due_for_snapshots().next().is_some())
     }
 
@@ -142,11 +137,14 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         match self.commits() {
             Ok(commits) => self.log.end(&commits),
             Err(partition) => {
-                self.ending.disown(partition);
                 self.unsettle(&format!("partition {partition} is not worked on any more"));
             }
         }
-        Ok(())
+        if self.outcome_comes_first() {
+            self.await_outcome()
+        } else {
+            self.hear_outcome(Duration::ZERO)
+        }
     }
 
     /// From here on the next transaction is gathered.
@@ -190,7 +188,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     /// Nothing of the transaction counts, and nothing of it is under way: its outputs are produced
-    /// again in the next turn, after the group was heard, and what was gathered behind it with them.
+    /// again once the group was heard, and what was gathered behind it with them.
     /// Whom the group turns down time after time gets a new producer and asks, as after everything else
     /// that is not understood.
     fn on_aborted(&mut self, why: &str) {
@@ -292,12 +290,16 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         let offsets: Vec<Option<Offset>> =
             committed.into_iter().map(|found| found.offset).collect();
         let is_ours = |it: &Partition| self.partitions.get(it).and_then(Owned::working).is_some();
-        let all_ours = [&self.ending, &self.transaction]
-            .iter()
-            .all(|it| !it.is_disowned() && it.partitions().iter().all(is_ours));
+        let ours = |it: &Transaction| !it.is_disowned() && it.partitions().iter().all(is_ours);
+        let (ending_is_ours, next_is_ours) = (ours(&self.ending), ours(&self.transaction));
         match self.ending.outcome(&offsets) {
-            Outcome::Committed if all_ours => self.on_committed(),
-            Outcome::Aborted if all_ours => {
+            Outcome::Committed if ending_is_ours => {
+                self.on_committed();
+                if !next_is_ours {
+                    self.reopen_touched();
+                }
+            }
+            Outcome::Aborted if ending_is_ours && next_is_ours => {
                 tracing::info!("transaction was aborted, producing its outputs again");
                 self.reopen();
                 self.settled();

@@ -203,7 +203,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
                 && working.engine.ledger().counters_changed()
             {
                 working.engine.write_all_counters(&mut transaction.outputs);
-                transaction.touch(*partition, working.base(*partition, ending), now);
+                let base = ending.base_behind(*partition, working.committed);
+                transaction.touch(*partition, base, now);
             }
         }
     }
