@@ -2,8 +2,8 @@
 //!
 //! What becomes of a request is decided in `calls`; here is noted what the log hands on, records are
 //! handed on again, partitions stand still, and the end of a transaction reaches the log late, or its
-//! outcome the worker. Invariant: whatever it does to reading, every record
-//! comes, in order, once or more often.
+//! outcome the worker. Invariant: whatever it does to reading, every record comes, in order, once or
+//! more often.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
