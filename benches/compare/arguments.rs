@@ -145,6 +145,10 @@ impl Contender {
         }
     }
 
+    pub(crate) fn is_floodgate(self) -> bool {
+        matches!(self, Contender::Settle20 | Contender::Settle50)
+    }
+
     pub(crate) fn is_java(self) -> bool {
         matches!(self, Contender::Streams | Contender::Flink)
     }

@@ -27,7 +27,7 @@ pub(crate) fn of(arguments: &Arguments) -> Vec<(String, String)> {
         ("log", format!("{records} orders of two lines ({peers} for the peers in Java), {merchants} merchants with 11 SKUs each, {partitions} partitions, lz4")),
         ("threads", format!("{workers} workers, stream threads or subtasks; the pass-through has one")),
         ("commits", format!("as named; Kafka Streams 50 ms; Flink with each checkpoint, every {FLINK_COMMIT_MS} ms")),
-        ("rounds", format!("{rounds}, in alternating order")),
+        ("rounds", format!("{rounds}, in alternating order, after a warm-up")),
     ];
     each.map(|(name, value)| (name.to_owned(), value)).into()
 }

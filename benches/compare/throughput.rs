@@ -25,29 +25,30 @@ const LOOK: Duration = Duration::from_millis(20);
 const STALLED: Duration = Duration::from_secs(120);
 /// Counters are written at the latest when no record has come for a second.
 const COUNTERS_WAIT: Duration = Duration::from_millis(1_500);
+/// Number of the round before the first, which counts for nothing.
+const WARM_UP: usize = 0;
 /// Points of the curve in the raw figures.
 const PROGRESS_POINTS: usize = 200;
 
-/// Measures every contender in every round, each round in the other direction.
+/// Measures every contender in every round, after a warm-up.
 pub(crate) fn measure(arguments: &Arguments, ground: &Ground) -> anyhow::Result<Vec<Contended>> {
     let contenders = arguments.contenders();
     let whole = Workload { merchants: arguments.merchants, orders: arguments.records };
     let part = Workload { orders: arguments.peer_records(), ..whole };
     let mut contended: Vec<Contended> = contenders.iter().map(|one| of(*one)).collect();
-    let mut like = None;
-    for round in 0..arguments.rounds {
+    let mut like = warm_up(&contenders, ground, &whole)?;
+    for round in 1..=arguments.rounds {
         for place in order(&contenders, round) {
             let contender = contenders[place];
             let workload = if contender.is_java() { &part } else { &whole };
             let measured = if contender == Contender::Redis {
                 redis::round(whole.orders.min(part.orders))?
             } else {
-                let like = like.unwrap_or_else(|| Written::ordinary(workload.orders));
                 Some(run(contender, round, ground, workload, &like)?)
             };
             let Some(measured) = measured else { continue };
-            if matches!(contender, Contender::Settle20 | Contender::Settle50) {
-                like = Some(measured.written);
+            if contender.is_floodgate() {
+                like = measured.written;
             }
             eprintln_round(contender, round, &measured);
             contended[place].rounds.push(measured);
@@ -65,13 +66,35 @@ fn of(contender: Contender) -> Contended {
     }
 }
 
-/// Floodgate goes before the yardstick in the first round, which learns from it what to write.
+/// Runs Floodgate and the yardstick once for nothing: the broker compiles meanwhile what both ask of it,
+/// which takes it as long as the work itself. Returns what Floodgate wrote, for the yardstick to write
+/// as much.
+fn warm_up(
+    contenders: &[Contender],
+    ground: &Ground,
+    workload: &Workload,
+) -> anyhow::Result<Written> {
+    let mut like = Written::ordinary(workload.orders);
+    let floodgate = contenders.iter().find(|one| one.is_floodgate());
+    let yardstick = contenders.iter().find(|one| **one == Contender::Passthrough);
+    for contender in floodgate.into_iter().chain(yardstick) {
+        let measured = run(*contender, WARM_UP, ground, workload, &like)?;
+        eprintln_round(*contender, WARM_UP, &measured);
+        if contender.is_floodgate() {
+            like = measured.written;
+        }
+    }
+    Ok(like)
+}
+
+fn name(round: usize) -> String {
+    if round == WARM_UP { "warm-up".to_owned() } else { format!("round {round}") }
+}
+
+/// Each round in the other direction.
 fn order(contenders: &[Contender], round: usize) -> Vec<usize> {
     let mut places: Vec<usize> = (0..contenders.len()).collect();
-    if round.is_multiple_of(2) {
-        let is_floodgate = |place: usize| contenders[place] == Contender::Settle50;
-        places.sort_by_key(|place| !is_floodgate(*place));
-    } else {
+    if !round.is_multiple_of(2) {
         places.reverse();
     }
     places
@@ -80,8 +103,8 @@ fn order(contenders: &[Contender], round: usize) -> Vec<usize> {
 #[expect(clippy::print_stderr, reason = "long work shows where it stands")]
 fn eprintln_round(contender: Contender, round: usize, measured: &Round) {
     eprintln!(
-        "round {}  {:34} {:>9.0} orders/s  ({:.0} in the second half)",
-        round + 1,
+        "{}  {:34} {:>9.0} orders/s  ({:.0} in the second half)",
+        name(round),
         contender.title(),
         measured.orders_per_second,
         measured.second_half_per_second
@@ -98,10 +121,10 @@ fn run(
 ) -> anyhow::Result<Round> {
     let input = format!("log{}", workload.orders);
     ground.prefill(&input, workload)?;
-    let word = format!("{}-{}", contender.word(), round + 1);
+    let word = format!("{}-{round}", contender.word());
     let place = ground.place(&word, Some(&format!("{input}.orders")))?;
     let mut running = Running::start(contender, contender.commit_ms(), ground, &place, like)?;
-    let progress = bar(workload.orders, &format!("round {}, {}", round + 1, contender.title()));
+    let progress = bar(workload.orders, &format!("{}, {}", name(round), contender.title()));
     let curve = watch(ground, &place, workload, contender, &mut running, &progress)?;
     let used = running.used();
     std::thread::sleep(COUNTERS_WAIT + 2 * Duration::from_millis(contender.commit_ms()));
