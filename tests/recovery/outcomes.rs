@@ -274,6 +274,22 @@ fn fences_that_are_far_between_do_not_end_the_worker() {
     assert!(fence_thrice(31_000).is_none());
 }
 
+/// A namesake that fences a producer also takes the place in the group, and is fenced there in turn.
+#[test]
+fn who_lost_a_partition_lately_is_not_ended_by_fences() {
+    let mut world = World::new(1);
+    let mut hand = in_a_transaction(&mut world);
+    world.broker.expire_session(hand.member);
+    world.settle(&mut hand);
+    for _ in 0..4 {
+        world.publish();
+        drop(world.broker.publisher(NAME));
+        world.settle(&mut hand);
+    }
+    world.stop(hand);
+    world.assert_settled("after four fences");
+}
+
 #[test]
 fn offsets_that_somebody_else_moved_are_found_out_and_nothing_is_written_from_stale_state() {
     let mut world = World::new(1);

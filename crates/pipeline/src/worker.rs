@@ -80,6 +80,8 @@ pub struct Worker<L, B, C> {
     producing: Producing,
     members: Vec<Membership>,
     fenced_at: VecDeque<Duration>,
+    /// When the group last took a partition away without asking.
+    lost_at: Option<Duration>,
     leaving: bool,
     attempts: u64,
 }
@@ -111,6 +113,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
             producing: Producing::Starting,
             members: Vec::new(),
             fenced_at: VecDeque::new(),
+            lost_at: None,
             leaving: false,
             attempts: 0,
         }

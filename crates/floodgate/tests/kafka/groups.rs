@@ -134,6 +134,7 @@ fn a_name_that_two_processes_share_is_told_to_one_and_harms_nothing() {
     let [first, second] = settles;
     let (ended, mut other) = if ended == 0 { (first, second) } else { (second, first) };
     let ended = ended.wait().expect_code(1);
+    eprintln!("the one that has ended said\n{}", ended.stderr);
     let last = ended.stderr.lines().next_back().unwrap_or_default();
     assert!(last.contains("another process uses"), "{ended:#?}");
     assert!(last.contains("--instance"), "{ended:#?}");

@@ -254,11 +254,15 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         self.count_fence(why)
     }
 
+    /// Of two processes with one name either may have the newest producer while the other has the newest
+    /// place in the group. So whoever lost partitions lately goes on: the group settles which of the two
+    /// ends, and it is never both.
     fn count_fence(&mut self, why: &str) -> Result<(), WorkerError> {
         let now = self.clock.now();
+        let is_recent = |at: &Duration| now.saturating_sub(*at) < FENCED_WITHIN;
         self.fenced_at.push_back(now);
-        self.fenced_at.retain(|at| now.saturating_sub(*at) < FENCED_WITHIN);
-        if self.fenced_at.len() >= FENCED_MAX {
+        self.fenced_at.retain(is_recent);
+        if self.fenced_at.len() >= FENCED_MAX && !self.lost_at.as_ref().is_some_and(is_recent) {
             return Err(WorkerError::FencedByNamesake(why.to_owned()));
         }
         Ok(())

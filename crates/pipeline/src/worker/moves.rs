@@ -159,6 +159,7 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
         } else {
             tracing::warn!(partition, "lost to the group");
         }
+        self.lost_at = Some(self.clock.now());
         self.forget(partition);
         if self.is_uncommitted(partition) && self.producing == Producing::Ready {
             self.unsettle(&format!("partition {partition} was lost"));
