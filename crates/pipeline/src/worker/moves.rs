@@ -154,12 +154,12 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     pub(super) fn lose(&mut self, partition: Partition) {
+        self.lost_at = Some(self.clock.now());
         if self.partitions.get(&partition).is_some_and(Owned::is_refused) {
             tracing::info!(partition, "the group took the refused partition away");
         } else {
             tracing::warn!(partition, "lost to the group");
         }
-        self.lost_at = Some(self.clock.now());
         self.forget(partition);
         if self.is_uncommitted(partition) && self.producing == Producing::Ready {
             self.unsettle(&format!("partition {partition} was lost"));
