@@ -255,8 +255,8 @@ impl<L: Log, B: Background, C: Clock> Worker<L, B, C> {
     }
 
     /// Of two processes with one name either may have the newest producer while the other has the newest
-    /// place in the group. So whoever lost partitions lately goes on: the group settles which of the two
-    /// ends, and it is never both.
+    /// place in the group. So a worker that lost partitions lately goes on: the group settles which of the
+    /// two ends.
     fn count_fence(&mut self, why: &str) -> Result<(), WorkerError> {
         let now = self.clock.now();
         let is_recent = |at: &Duration| now.saturating_sub(*at) < FENCED_WITHIN;
