@@ -386,6 +386,16 @@ impl Producer {
         unsafe { self.result(native::rd_kafka_abort_transaction(self.ptr(), FLUSH_SLICE_MS)) }
     }
 
+    /// Takes all records back, and returns when no request has one any more. A client that is closed frees
+    /// the text of its last error before its threads have ended (`rd_kafka_txns_term`), and a produce
+    /// request that is answered just then with `INVALID_PRODUCER_EPOCH` frees it once more.
+    fn purge(&self) {
+        // It waits for the client's threads, as closing the client does.
+        let everything = native::RD_KAFKA_PURGE_F_QUEUE | native::RD_KAFKA_PURGE_F_INFLIGHT;
+        // SAFETY: the client is alive.
+        unsafe { native::rd_kafka_purge(self.ptr(), everything) };
+    }
+
     /// As [`result`]; a refusal by ACLs is remembered, since later calls fail with other errors for it.
     ///
     /// # Safety
@@ -433,13 +443,10 @@ impl Drop for Producer {
     /// Drops what has not been sent: an open transaction is decided by the next producer of the
     /// same id, or by the broker when it times out.
     fn drop(&mut self) {
+        self.purge();
         // SAFETY: the client is alive until the fields are dropped, and the topics are not used
         // again.
         unsafe {
-            let everything = native::RD_KAFKA_PURGE_F_QUEUE
-                | native::RD_KAFKA_PURGE_F_INFLIGHT
-                | native::RD_KAFKA_PURGE_F_NON_BLOCKING;
-            native::rd_kafka_purge(self.ptr(), everything);
             for topic in self.topics {
                 native::rd_kafka_topic_destroy(topic.as_ptr());
             }
@@ -626,4 +633,63 @@ fn headers(output: &Output<'_>) -> *mut RDKafkaHeaders {
 
 fn millis(wait: Duration) -> c_int {
     c_int::try_from(wait.as_millis()).unwrap_or(c_int::MAX)
+}
+
+#[cfg(test)]
+mod producer_tests {
+    use super::*;
+    use std::collections::BTreeMap;
+
+    use ledger::units::Millis;
+
+    const PRODUCE: i16 = 0;
+
+    /// Number of requests of that kind that the mock cluster has got so far.
+    ///
+    /// # Safety
+    /// `cluster` is alive.
+    unsafe fn requests(cluster: *mut native::rd_kafka_mock_cluster_t, api_key: i16) -> usize {
+        let mut count = 0;
+        // SAFETY: the cluster is alive, and the list has so many requests until it is destroyed.
+        unsafe {
+            let list = native::rd_kafka_mock_get_requests(cluster, &raw mut count);
+            let each = (0..count).map(|at| native::rd_kafka_mock_request_api_key(*list.add(at)));
+            let found = each.filter(|key| *key == api_key).count();
+            native::rd_kafka_mock_request_destroy_array(list, count);
+            found
+        }
+    }
+
+    #[test]
+    fn no_request_has_records_any_more_when_a_client_is_closed() {
+        let mock = BTreeMap::from([("test.mock.num.brokers".to_owned(), "1".to_owned())]);
+        let settings = Settings { producer: mock, ..Settings::new("", "group", "id") };
+        let producer = Producer::new(&settings).expect("a client with a cluster of its own");
+        let wait = Duration::from_secs(60);
+        producer.init_transactions(wait).expect("the mock broker answers");
+        // SAFETY: the cluster lives as long as its client.
+        let cluster = unsafe {
+            let cluster = native::rd_kafka_handle_mock_cluster(producer.ptr());
+            native::rd_kafka_mock_start_request_tracking(cluster);
+            // Which is answered after the test.
+            let (broker, one, delay_ms) = (1, 1_usize, 600_000);
+            let no_error = RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR;
+            let push = native::rd_kafka_mock_broker_push_request_error_rtts;
+            push(cluster, broker, PRODUCE, one, no_error, delay_ms);
+            cluster
+        };
+        producer.begin().expect("a transaction");
+        let mut outputs = Outputs::new();
+        outputs.push(Topic::Settled, 0, Millis(0), Some(b"key"), Some(b"value"));
+        producer.produce(outputs, wait).expect("a record");
+        // SAFETY: as above.
+        while unsafe { requests(cluster, PRODUCE) } == 0 {
+            assert!(!producer.flush(Instant::now()), "nothing is acknowledged");
+        }
+        assert_eq!(producer.suspicion(), None);
+        producer.purge();
+        // The client has heard of its end already, on the thread that waited for the answer.
+        let lost = producer.suspicion().expect("a request that got no answer");
+        assert!(lost.starts_with("Produce to broker 1: PurgeInflight"), "{lost}");
+    }
 }
