@@ -242,6 +242,9 @@ impl Settings {
             // The default of 1,000 makes a full partition sleep a whole second.
             ("fetch.queue.backoff.ms", "2"),
             ("fetch.message.max.bytes", "4194304"),
+            // A batch unfolds into a buffer of four times its size, but at most of this one, which then
+            // has to grow, and grows by copying. The default is 1 MB.
+            ("message.max.bytes", "16777216"),
             // The end of a quiet partition is noticed when this long a fetch returned empty.
             ("fetch.wait.max.ms", "100"),
         ]);
